@@ -36,9 +36,7 @@ class CameraModel:
     def pinhole(width: int, height: int, focal_px: float) -> CameraModel:
         """A camera without distortion whose axis meets the image's centre."""
         centre = ((width - 1) / 2, (height - 1) / 2)
-        return CameraModel(
-            width, height, np.array([[focal_px, 0, centre[0]], [0, focal_px, centre[1]], [0, 0, 1.0]])
-        )
+        return CameraModel(width, height, np.array([[focal_px, 0, centre[0]], [0, focal_px, centre[1]], [0, 0, 1.0]]))
 
     def project(self, points: ArrayLike) -> NDArray[np.float64]:
         """Pixels (n, 2) of points (n, 3) in the optical frame; NaN where a point is not in front."""

@@ -39,11 +39,7 @@ def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     cross = np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
     if angle < 1e-12:
         return np.eye(3) + cross
-    return (
-        np.eye(3)
-        + (math.sin(angle) / angle) * cross
-        + ((1.0 - math.cos(angle)) / angle**2) * (cross @ cross)
-    )
+    return np.eye(3) + (math.sin(angle) / angle) * cross + ((1.0 - math.cos(angle)) / angle**2) * (cross @ cross)
 
 
 def rotation_angle(rotation: ArrayLike) -> float:
@@ -55,11 +51,7 @@ def rotation_angle(rotation: ArrayLike) -> float:
 
 def rotation_from_rpy(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
     """Fixed-axis roll, pitch, yaw (radians) as in URDF: Rz(yaw) Ry(pitch) Rx(roll)."""
-    return (
-        rotation_from_vector((0, 0, yaw))
-        @ rotation_from_vector((0, pitch, 0))
-        @ rotation_from_vector((roll, 0, 0))
-    )
+    return rotation_from_vector((0, 0, yaw)) @ rotation_from_vector((0, pitch, 0)) @ rotation_from_vector((roll, 0, 0))
 
 
 def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
