@@ -1,0 +1,1 @@
+"""Motion: what the arm moves among, planning it, and moving a simulated arm."""

@@ -1,0 +1,1 @@
+"""The embedded motion planner: Pinocchio, Coal, OMPL and toppra, no other process."""
