@@ -59,6 +59,7 @@ class GripperConfig(_Strict):
     """The parallel gripper: how far it opens and which links touch the part."""
 
     open_width_m: Positive
+    approach_m: Positive = Field(0.08, description="straight way of the tool to a part and away, along the tool's z")
     links: tuple[str, ...] = Field(description="links that may touch the part while it is gripped")
 
 
@@ -112,12 +113,11 @@ class CameraConfig(_Strict):
 
 
 class GraspConfig(_Strict):
-    """How the gripper holds the part; `approach_m` is the straight way of the tool to it, along the tool's z."""
+    """How the gripper holds the part."""
 
     name: Name
     T_tool_part: PoseConfig
     width_m: Positive
-    approach_m: Positive = 0.08
 
     @property
     def grasp(self) -> Grasp:

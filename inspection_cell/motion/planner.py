@@ -128,22 +128,24 @@ class PlanRequest:
 
     Attributes:
         start: (n,) joints.
-        goals: several joint goals, any will do; or empty where `line_to` is given.
-        line_to: pose of the tool at the end of a straight motion.
+        goals: several joint goals, any will do; or empty where `path` is given.
+        path: (m, n) joints to follow as they are, e.g. from `MotionPlanner.line`.
         part: where the part is meanwhile: the snapshot of the scene this plan is for.
         station: the straight motion is at a station, where the fingers may come closer than the scene's clearance.
         scaling: factor on the arm's usual speed and acceleration.
         timeout_s: each attempt.
+        seed: the same request with the same seed gives the same motion, as long as no attempt runs out of time.
     """
 
     start: Joints
     goals: Sequence[Joints] = ()
-    line_to: Pose | None = None
+    path: NDArray[np.float64] | None = None
     part: PartState = PartState()
     station: bool = False
     scaling: float = 1.0
     timeout_s: float = 3.0
     attempts: int = 3
+    seed: int = 1
 
 
 class Arm(Protocol):
