@@ -12,8 +12,8 @@ from inspection_cell.alignment.gradients import LineEdges
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, perturb, transform
 
-CLUSTER_PX = 48.0
-EDGE_BIAS_PX = 0.15
+CLUSTER_PX = 96.0
+EDGE_BIAS_PX = 0.3
 
 
 @dataclass(frozen=True)

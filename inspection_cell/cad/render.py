@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -23,6 +25,7 @@ from inspection_cell.core.poses import Pose
 NOTHING = -1
 OCCLUDER = -2
 NEAREST_M = 0.001
+NOT_MOVED: Mapping[str, Pose] = MappingProxyType({})
 
 
 class RenderError(RuntimeError):
@@ -52,15 +55,12 @@ class GeometryRenderer:
         self.assembly = assembly
         self._thread = threading.get_ident()
         self._context = _context()
-        try:
+        self._closed = False
+        self._targets: dict[str, Any] = {}
+        with self._context:
             self._geometry = self._context.program(vertex_shader=VERTEX, fragment_shader=GEOMETRY_FRAGMENT)
             self._shade = self._context.program(vertex_shader=VERTEX, fragment_shader=SHADE_FRAGMENT)
             self._meshes = [self._upload(component) for component in assembly.components]
-        except BaseException:
-            self._context.release()
-            raise
-        self._targets: dict[str, Any] = {}
-        self._closed = False
 
     @property
     def device(self) -> str:
@@ -85,23 +85,25 @@ class GeometryRenderer:
         camera: CameraModel,
         hidden: Collection[str] = (),
         occluders: Sequence[Component] = (),
+        moved: Mapping[str, Pose] = NOT_MOVED,
     ) -> Buffers:
         """The geometry as `camera` sees it.
 
         Args:
             hidden: names of components to leave out.
             occluders: other things in the way, in the part frame; their id is -2.
+            moved: by component name, a small motion of it in the part frame: p becomes T p.
 
         Raises:
             RenderError: called from another thread than the renderer's.
         """
         ideal, places = _pinhole(camera)
-        target = self._begin("geometry", ideal, ((4, "f4"), (1, "f4")))
-        self._draw(self._geometry, T_camera_part, ideal, hidden, occluders, _set_id)
-        box = (0, 0, ideal.width, ideal.height)
-        shape = (ideal.height, ideal.width)
-        surface = np.frombuffer(target.read(box, 4, attachment=0, dtype="f4"), np.float32).reshape(*shape, 4)
-        ids = np.frombuffer(target.read(box, 1, attachment=1, dtype="f4"), np.float32).reshape(shape)
+        box, shape = (0, 0, ideal.width, ideal.height), (ideal.height, ideal.width)
+        with self._current():
+            target = self._begin("geometry", ideal, ((4, "f4"), (1, "f4")))
+            self._draw(self._geometry, T_camera_part, ideal, hidden, occluders, moved, _set_id)
+            surface = np.frombuffer(target.read(box, 4, attachment=0, dtype="f4"), np.float32).reshape(*shape, 4)
+            ids = np.frombuffer(target.read(box, 1, attachment=1, dtype="f4"), np.float32).reshape(shape)
         if places is not None:
             surface = cv2.remap(surface, places, None, cv2.INTER_NEAREST)
             ids = cv2.remap(ids, places, None, cv2.INTER_NEAREST)
@@ -114,6 +116,7 @@ class GeometryRenderer:
         shading: Shading,
         hidden: Collection[str] = (),
         occluders: Sequence[Component] = (),
+        moved: Mapping[str, Pose] = NOT_MOVED,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """A grey picture without shadows, noise or background.
 
@@ -121,29 +124,31 @@ class GeometryRenderer:
             (h, w) float32 brightness, 1 is white and highlights go beyond; (h, w) bool, where anything is.
         """
         ideal, places = _pinhole(camera)
-        target = self._begin("shade", ideal, ((2, "f4"),))
-        positions, intensities = shading.light_arrays()
-        self._shade["light_position"].write(positions.tobytes())
-        self._shade["light_intensity"].write(intensities.tobytes())
-        self._shade["ambient"].value = shading.ambient
-        self._shade["sky"].value = shading.sky
 
         def set_material(program: Any, component: Component, _: int) -> None:
             _set_material(program, shading.materials.get(component.name, shading.material))
 
-        self._draw(self._shade, T_camera_part, ideal, hidden, occluders, set_material)
-        raw = target.read((0, 0, ideal.width, ideal.height), 2, dtype="f4")
+        with self._current():
+            target = self._begin("shade", ideal, ((2, "f4"),))
+            _set_light(self._shade, shading)
+            self._draw(self._shade, T_camera_part, ideal, hidden, occluders, moved, set_material)
+            raw = target.read((0, 0, ideal.width, ideal.height), 2, dtype="f4")
         picture = np.frombuffer(raw, np.float32).reshape(ideal.height, ideal.width, 2)
         if places is not None:
             picture = cv2.remap(picture, places, None, cv2.INTER_LINEAR)
         return np.ascontiguousarray(picture[..., 0]), picture[..., 1] > 0.5
 
-    def _begin(self, name: str, camera: CameraModel, attachments: tuple[tuple[int, str], ...]) -> Any:
-        """A cleared framebuffer of at least the camera's size, current, with the viewport set."""
+    def _current(self) -> AbstractContextManager[object]:
+        """Makes the OpenGL context this thread's current one for a while: there may be other renderers beside this."""
         if self._closed:
             raise RenderError("the renderer is closed; make a new one")
         if threading.get_ident() != self._thread:
             raise RenderError("a renderer works only in the thread that made it; make one in each thread")
+        scope: AbstractContextManager[object] = self._context
+        return scope
+
+    def _begin(self, name: str, camera: CameraModel, attachments: tuple[tuple[int, str], ...]) -> Any:
+        """A cleared framebuffer of at least the camera's size, current, with the viewport set."""
         target = self._targets.get(name)
         if target is None or target.width < camera.width or target.height < camera.height:
             size = (max(camera.width, target.width if target else 0), max(camera.height, target.height if target else 0))
@@ -166,16 +171,19 @@ class GeometryRenderer:
         camera: CameraModel,
         hidden: Collection[str],
         occluders: Sequence[Component],
+        moved: Mapping[str, Pose],
         configure: Callable[[Any, Component, int], None],
     ) -> None:
         extra = [self._upload(occluder) for occluder in occluders]
         try:
-            program["T_camera_part"].write(T_camera_part.T.astype("f4").tobytes())
             program["projection"].write(self._projection(T_camera_part, camera, occluders).T.astype("f4").tobytes())
             for index, (component, mesh) in enumerate(zip(self.assembly.components, self._meshes, strict=True)):
                 if component.name not in hidden:
+                    motion = moved.get(component.name)
+                    _set_pose(program, T_camera_part if motion is None else T_camera_part @ motion)
                     configure(program, component, index)
                     mesh.draw(program)
+            _set_pose(program, T_camera_part)
             for component, mesh in zip(occluders, extra, strict=True):
                 configure(program, component, OCCLUDER)
                 mesh.draw(program)
@@ -235,8 +243,20 @@ class _Mesh:
             self._buffer.release()
 
 
+def _set_pose(program: Any, T_camera_component: Pose) -> None:
+    program["T_camera_part"].write(T_camera_component.T.astype("f4").tobytes())
+
+
 def _set_id(program: Any, _: Component, index: int) -> None:
     program["id"].value = float(index - NOTHING)  # the cleared framebuffer holds 0, which then means nothing
+
+
+def _set_light(program: Any, shading: Shading) -> None:
+    positions, intensities = shading.light_arrays()
+    program["light_position"].write(positions.tobytes())
+    program["light_intensity"].write(intensities.tobytes())
+    program["ambient"].value = shading.ambient
+    program["sky"].value = shading.sky
 
 
 def _set_material(program: Any, material: Material) -> None:

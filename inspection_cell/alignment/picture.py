@@ -1,0 +1,33 @@
+"""What the alignment saw: the image with the CAD's projected edges, coloured by how far the found edges are."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.alignment.align import MATCH_PX, AlignmentEstimate
+
+FOUND = (0, 220, 0)
+OFF = (255, 200, 0)
+LOST = (255, 40, 40)
+SHIFT_BITS = 3
+
+
+def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> NDArray[np.uint8]:
+    """The image (h, w) or (h, w, 3) as (h, w, 3) RGB with a dot for each expected edge.
+
+    Green dots lie within a quarter of the matching distance of an edge, yellow ones within it, red ones found none.
+    """
+    picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
+    picture = (picture * 0.7).astype(np.uint8)
+    distance = np.abs(np.nan_to_num(estimate.edge_residuals, nan=np.inf))
+    for (u, v), off in zip(estimate.edges, distance, strict=True):
+        colour = FOUND if off < MATCH_PX / 4 else OFF if off < MATCH_PX else LOST
+        at = (round(float(u) * 2**SHIFT_BITS), round(float(v) * 2**SHIFT_BITS))
+        cv2.circle(picture, at, 2 << SHIFT_BITS, colour, -1, cv2.LINE_AA, SHIFT_BITS)
+    text = "accepted" if estimate.accepted else f"refused: {estimate.reason}"
+    line = f"{text}; quality {estimate.quality:.2f}, sharpness {estimate.sharpness:.2f}"
+    scale = max(0.4, picture.shape[1] / 1600)
+    cv2.putText(picture, line, (8, int(30 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture

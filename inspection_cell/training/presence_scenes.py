@@ -1,0 +1,239 @@
+"""Training pictures of components in their place, from the CAD alone: present, missing, wrong; light and surface at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from inspection_cell.cad.assembly import Assembly, Component
+from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cad.shading import Light, Material, Shading
+from inspection_cell.cad.visibility import inside_image
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.poses import Pose, inverse, look_at, make_pose, perturb, rotation_from_vector
+from inspection_cell.presence.expectation import SIZE_PX, Expectation, crop_camera, made_of, square_box
+from inspection_cell.training.presence_wrong import SEPARATOR, with_wrong_ones
+
+PRESENT, MISSING, WRONG = 0, 1, 2
+SUPERSAMPLE = 2
+LEAST_VISIBLE = 0.35
+LEAST_AREA_PX = 150.0
+LEAST_CHANGE = 0.12
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What is random in a training picture.
+
+    Attributes:
+        spinning: beginnings of the names of components that may sit turned about the part's z axis (screws).
+        seat_m, seat_rad: standard deviation of how a good component sits.
+        pose_m, pose_rad: standard deviation of the aligned pose's error; a fifth of the pictures gets 2.5 times that.
+        distance: camera to part, in radii of the part.
+        wrong_each: wrong shapes of each component.
+    """
+
+    spinning: tuple[str, ...] = ("screw",)
+    seat_m: float = 0.00008
+    seat_rad: float = 0.008
+    pose_m: float = 0.00012
+    pose_rad: float = 0.002
+    distance: tuple[float, float] = (5.0, 14.0)
+    wrong_each: int = 36
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training example: (64, 64) grey 0 to 255, the expectation, the class, and which component it is of."""
+
+    grey: NDArray[np.float32]
+    expected: Expectation
+    label: int
+    component: str
+
+
+class SceneMaker:
+    """Makes samples of one assembly; the same seed gives the same sequence."""
+
+    def __init__(self, assembly: Assembly, names: list[str], settings: SceneSettings, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.names = names
+        self.settings = settings
+        self.right = assembly
+        self.all = with_wrong_ones(assembly, names, settings.wrong_each, self.rng)
+        self.renderer = GeometryRenderer(self.all)
+        self._wrong_names = [n for n in self.all.names if SEPARATOR in n]
+        self.camera = CameraModel.pinhole(1600, 1200, 4000.0)
+
+    def sample(self) -> Sample:
+        """The next sample; the classes come equally often."""
+        label = int(self.rng.integers(3))
+        while True:
+            made = self._try(label)
+            if made is not None:
+                return made
+
+    def _try(self, label: int) -> Sample | None:
+        rng = self.rng
+        name = self.names[rng.integers(len(self.names))]
+        T_true = self._pose()
+        wide = 2.5 if rng.random() < 0.2 else 1.0
+        error = rng.normal(size=6) * wide * ([self.settings.pose_m] * 3 + [self.settings.pose_rad] * 3)
+        T_aligned = perturb(T_true, error)
+        occluders = self._occluders()
+        known = occluders if rng.random() < 0.7 else []
+        expected = self._expectation(name, T_aligned, known)
+        if expected is None or expected.visible < LEAST_VISIBLE or expected.area_px < LEAST_AREA_PX:
+            return None
+        wrong = f"{name}{SEPARATOR}{rng.integers(self.settings.wrong_each)}"
+        hidden = [n for n in self._wrong_names if n != wrong or label != WRONG]
+        if label != PRESENT:
+            hidden.append(name)
+        # Neighbours may be missing too: the answer is about this component only.
+        hidden += [n for n in self.names if n != name and rng.random() < 0.06]
+        moved = {n: self._seat(n) for n in (*self.names, wrong)}
+        if label == WRONG and not self._looks_different(name, wrong, T_true, expected):
+            return None
+        grey = self._picture(T_true, expected, hidden, occluders, moved)
+        return Sample(grey, expected, label, name)
+
+    def _pose(self) -> Pose:
+        """T_camera_part from anywhere, the part somewhere near the middle of the image."""
+        rng = self.rng
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        centre = self.right.centre
+        eye = centre + direction * self.right.radius * rng.uniform(*self.settings.distance)
+        return inverse(look_at(eye, centre + rng.normal(0, 0.004, 3), rng.normal(size=3)))
+
+    def _seat(self, name: str) -> Pose:
+        """How a component happens to sit, as a motion in the part frame about its own middle."""
+        rng, base = self.rng, name.split(SEPARATOR)[0]
+        component = self.right.components[self.right.index(base)]
+        centre = (component.vertices.min(axis=0) + component.vertices.max(axis=0)) / 2
+        turn = rng.normal(0, self.settings.seat_rad, 3)
+        if base.startswith(self.settings.spinning):
+            turn[2] = rng.uniform(-np.pi, np.pi)
+        shift = rng.normal(0, self.settings.seat_m, 3)
+        return make_pose(rotation_from_vector(turn), centre + shift) @ make_pose(None, -centre)
+
+    def _occluders(self) -> list[Component]:
+        """Sometimes a finger-like box beside or before the part."""
+        rng = self.rng
+        if rng.random() > 0.35:
+            return []
+        radius = self.right.radius
+        box = trimesh.creation.box(radius * rng.uniform((0.2, 0.1, 0.4), (0.7, 0.3, 1.6)))
+        place = rng.normal(size=3)
+        place *= radius * rng.uniform(0.7, 1.2) / np.linalg.norm(place)
+        T = make_pose(rotation_from_vector(rng.uniform(-2, 2, 3)), self.right.centre + place)
+        return [Component("occluder", np.asarray(box.vertices, float), np.asarray(box.faces, np.int32)).moved(T)]
+
+    def _expectation(self, name: str, T: Pose, occluders: list[Component]) -> Expectation | None:
+        index = self.all.index(name)
+        box = square_box(self.all.components[index], T, self.camera)
+        if box is None:
+            return None
+        crop = crop_camera(self.camera, box, SIZE_PX)
+        others = [n for n in self.all.names if n != name]
+        alone = int(np.count_nonzero(self.renderer.render(T, crop, others).ids == index))
+        with_it = self.renderer.render(T, crop, self._wrong_names, occluders)
+        without = self.renderer.render(T, crop, [*self._wrong_names, name], occluders)
+        inside = inside_image(self.camera, box, (SIZE_PX, SIZE_PX))
+        return made_of(with_it, without, index, alone, inside, box)
+
+    def _looks_different(self, name: str, wrong: str, T: Pose, expected: Expectation) -> bool:
+        """Whether the wrong component can be told from the right one at all from here."""
+        crop = crop_camera(self.camera, expected.box, SIZE_PX)
+        others = [n for n in self._wrong_names if n != wrong]
+        right = self.renderer.render(T, crop, self._wrong_names)
+        other = self.renderer.render(T, crop, [*others, name])
+        turned = np.einsum("hwc,hwc->hw", right.normals, other.normals) < 0.9
+        edge = (right.depth > 0) != (other.depth > 0)
+        changed = np.count_nonzero(turned | edge)
+        return bool(changed > LEAST_CHANGE * np.count_nonzero(expected.mask))
+
+    def _picture(
+        self, T: Pose, expected: Expectation, hidden: list[str], occluders: list[Component], moved: dict[str, Pose]
+    ) -> NDArray[np.float32]:
+        size = SIZE_PX * SUPERSAMPLE
+        crop = crop_camera(self.camera, expected.box, size)
+        light, covered = self.renderer.shade(T, crop, self._shading(T), hidden, occluders, moved)
+        buffers = self.renderer.render(T, crop, hidden, occluders, moved)
+        light = light * self._print(buffers.ids) * self._dimming(buffers.depth)
+        picture = np.where(covered, light, self._background(size))
+        return self._sensor(picture)
+
+    def _shading(self, T: Pose) -> Shading:
+        rng, distance = self.rng, float(np.linalg.norm(T[:3, 3]))
+        lights = []
+        for _ in range(rng.integers(1, 6)):
+            side = rng.normal(size=3) * distance * rng.uniform(0.1, 1.2)
+            lights.append(Light((side[0], side[1], -abs(side[2]) * 0.3 + distance * rng.uniform(-0.1, 0.5)), rng.uniform(0.1, 0.7)))
+        base = self._material()
+        materials = {name: self._material() if rng.random() < 0.7 else base for name in self.right.names}
+        shared = {name: materials[name.split(SEPARATOR)[0]] for name in self.all.names}
+        shared["occluder"] = self._material()
+        sky = rng.normal(size=3) * rng.uniform(0, 0.4)
+        return Shading(tuple(lights), rng.uniform(0.05, 0.6), (sky[0], sky[1], sky[2]), shared)
+
+    def _material(self) -> Material:
+        rng = self.rng
+        metal = rng.random() < 0.35
+        return Material(
+            albedo=rng.uniform(0.03, 0.4) if metal else rng.uniform(0.05, 0.9),
+            specular=rng.uniform(0.2, 1.2) if metal else rng.uniform(0.0, 0.4),
+            shininess=float(np.exp(rng.uniform(np.log(4), np.log(80)))),
+            mirror=rng.uniform(0.3, 1.0) if metal else rng.uniform(0.0, 0.15),
+            texture=rng.uniform(0, 0.25) if rng.random() < 0.5 else 0.0,
+            texture_per_m=float(np.exp(rng.uniform(np.log(300), np.log(6000)))),
+        )
+
+    def _print(self, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Sometimes strokes of another tone on one component, as print or wear."""
+        rng = self.rng
+        factor = np.ones(ids.shape, np.float32)
+        if rng.random() < 0.35:
+            strokes = np.ones(ids.shape, np.float32)
+            for _ in range(rng.integers(2, 14)):
+                a, b = rng.integers(0, ids.shape[0], 2), rng.normal(0, ids.shape[0] / 6, 2)
+                end = (int(a[0] + b[0]), int(a[1] + b[1]))
+                cv2.line(strokes, (int(a[0]), int(a[1])), end, rng.uniform(0.2, 1.8), int(rng.integers(1, 7)))
+            chosen = rng.choice(np.unique(ids))
+            factor = np.where(ids == chosen, strokes, factor).astype(np.float32)
+        return factor
+
+    def _dimming(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Less light in hollows, and sometimes the edge of a shadow across the picture."""
+        rng, n = self.rng, depth.shape[0]
+        factor = np.ones(depth.shape, np.float32)
+        if rng.random() < 0.6 and (depth > 0).any():
+            filled = np.where(depth > 0, depth, depth[depth > 0].max())
+            hollow = filled - cv2.GaussianBlur(filled, (0, 0), rng.uniform(3, 10))
+            factor -= rng.uniform(0.1, 0.6) * np.clip(hollow / (self.right.radius * 0.05), 0.0, 1.0)
+        if rng.random() < 0.3:
+            v, u = np.mgrid[:n, :n]
+            angle = rng.uniform(0, 2 * np.pi)
+            across = (u - rng.uniform(0, n)) * np.cos(angle) + (v - rng.uniform(0, n)) * np.sin(angle)
+            factor *= 1.0 - rng.uniform(0.1, 0.6) / (1.0 + np.exp(-across / rng.uniform(0.5, 6.0)))
+        return factor
+
+    def _background(self, size: int) -> NDArray[np.float32]:
+        rng = self.rng
+        cells = int(rng.integers(1, 9))
+        coarse = rng.uniform(0, rng.uniform(0.05, 1.0), (cells, cells)).astype(np.float32)
+        return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+
+    def _sensor(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Exposure, blur, sampling, a tone curve, noise and 8 bits."""
+        rng = self.rng
+        sharp = cv2.GaussianBlur(picture, (0, 0), SUPERSAMPLE * rng.uniform(0.2, 1.0))
+        small = cv2.resize(sharp, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
+        level = np.percentile(small, rng.uniform(70, 99))
+        exposed = np.clip(small / max(float(level), 1e-3) * rng.uniform(0.25, 1.1), 0.0, 1.0) ** rng.uniform(0.6, 1.3)
+        noisy = exposed * 255.0 + rng.normal(0, rng.uniform(0.3, 6.0), small.shape)
+        return np.rint(np.clip(noisy, 0, 255)).astype(np.float32)
