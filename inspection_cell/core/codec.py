@@ -111,10 +111,9 @@ def _encode(value: Any, kind: Any, path: str) -> Any:
             raise _wrong(path, "a dict", value)
         return {_scalar(k, str, path): _encode(v, typing.get_args(kind)[1], f"{path}[{k!r}]") for k, v in value.items()}
     if is_dataclass(kind):
-        cls = typing.cast(Any, kind)
-        if type(value) is not cls:
-            raise _wrong(path, cls.__name__, value)
-        return {n: _encode(getattr(value, n), k, f"{path}.{n}") for n, k in _field_types(cls).items()}
+        if type(value) is not kind:
+            raise _wrong(path, getattr(kind, "__name__", str(kind)), value)
+        return {n: _encode(getattr(value, n), k, f"{path}.{n}") for n, k in _field_types(type(value)).items()}
     if issubclass(kind, Enum):
         if not isinstance(value, kind):
             raise _wrong(path, kind.__name__, value)
