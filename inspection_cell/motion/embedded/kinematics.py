@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pinocchio as pin
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from inspection_cell.core.poses import Pose
-
-Joints = NDArray[np.float64]
+from inspection_cell.motion.config import SceneConfig, SceneError
+from inspection_cell.motion.planner import Joints, Robot
 
 LIMIT_MARGIN_RAD = 0.03  # solutions keep this far off the joint limits, so that a motion around them stays inside
 _TOLERANCE = 1e-6
@@ -90,3 +90,26 @@ class Kinematics:
         a, b = pin.SE3(np.ascontiguousarray(T_a)), pin.SE3(np.ascontiguousarray(T_b))
         rotation = a.rotation @ pin.exp3(fraction * pin.log3(a.rotation.T @ b.rotation))
         return np.array(pin.SE3(rotation, (1 - fraction) * a.translation + fraction * b.translation).homogeneous)
+
+
+def robot_of(scene: SceneConfig, kinematics: Kinematics) -> Robot:
+    """The arm's joints: names and limits from its URDF, accelerations and home from the scene.
+
+    Raises:
+        SceneError: the scene's values do not fit the URDF.
+    """
+    home = np.array(scene.arm.home_rad)
+    if home.shape != kinematics.lower.shape or not kinematics.within_limits(home):
+        raise SceneError(
+            f"arm.home_rad {home.tolist()}: needs {len(kinematics.names)} values between "
+            f"{kinematics.lower.tolist()} and {kinematics.upper.tolist()}"
+        )
+    return Robot(
+        kinematics.names,
+        kinematics.lower,
+        kinematics.upper,
+        kinematics.velocity,
+        np.array(scene.arm.acceleration_rad_s2),
+        home,
+        scene.arm.tool_frame,
+    )

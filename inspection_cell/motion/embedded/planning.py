@@ -14,7 +14,7 @@ from inspection_cell.core.poses import Pose
 from inspection_cell.motion.config import SceneConfig
 from inspection_cell.motion.embedded import timing
 from inspection_cell.motion.embedded.collision import CollisionChecker, CollisionWorld
-from inspection_cell.motion.embedded.kinematics import LIMIT_MARGIN_RAD, Kinematics
+from inspection_cell.motion.embedded.kinematics import LIMIT_MARGIN_RAD, Kinematics, robot_of
 from inspection_cell.motion.planner import (
     Arm,
     ArmState,
@@ -34,7 +34,9 @@ _LINE_STEP_M = 0.004
 _LINE_JUMP_RAD = 0.15
 _KNOT_SPACINGS_RAD = (0.6, 0.3, 0.15, 0.05)  # wide knots give a smooth, fast motion; narrow ones keep to the path
 
-ou.setLogLevel(ou.LogLevel.LOG_ERROR)
+# Every failure shows in what a call returns. OMPL also complains of a second seed in a process, yet takes it: all
+# generators made afterwards follow from it (tested).
+ou.setLogLevel(ou.LogLevel.LOG_NONE)
 
 
 class EmbeddedPlanner:
@@ -46,20 +48,7 @@ class EmbeddedPlanner:
         self._scene = scene
         self._world = CollisionWorld(self.kinematics, urdf, scene)
         self._arm = arm
-        home = np.array(scene.arm.home_rad)
-        if home.shape != self.kinematics.lower.shape or not self.kinematics.within_limits(home):
-            raise ValueError(
-                f"arm.home_rad {home.tolist()}: needs {len(self.kinematics.names)} joints inside the limits"
-            )
-        self._robot = Robot(
-            self.kinematics.names,
-            self.kinematics.lower,
-            self.kinematics.upper,
-            self.kinematics.velocity,
-            np.array(scene.arm.acceleration_rad_s2),
-            home,
-            scene.arm.tool_frame,
-        )
+        self._robot = robot_of(scene, self.kinematics)
 
     @property
     def robot(self) -> Robot:
