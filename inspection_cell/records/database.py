@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from inspection_cell.records.images import StoreFull
@@ -27,9 +27,13 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             _configure_sqlite(self._engine)
         self._writer = self._engine.execution_options(write=True)
-        with self.write() as connection:
-            metadata.create_all(connection)
-            _check_schema(connection, url)
+        with self.read() as connection:
+            version = _schema_version(connection)
+        if version is None:
+            with self.write() as connection:
+                version = _create(connection)
+        if version != SCHEMA_VERSION:
+            raise RecordFailed(f"{url}: records of schema {version}, not {SCHEMA_VERSION}: migrate them first")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -88,11 +92,18 @@ def _configure_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _check_schema(connection: Connection, url: str) -> None:
+def _schema_version(connection: Connection) -> int | None:
+    """The version of the tables, None where there are none yet."""
+    if not inspect(connection).has_table(schema.name):
+        return None
+    return connection.execute(select(schema.c.version)).scalar_one_or_none()
+
+
+def _create(connection: Connection) -> int:
+    """Makes the tables, unless another process was quicker; returns their version."""
+    metadata.create_all(connection)
     version = connection.execute(select(schema.c.version)).scalar_one_or_none()
     if version is None:
         connection.execute(insert(schema).values(version=SCHEMA_VERSION))
-    elif version != SCHEMA_VERSION:
-        raise RecordFailed(
-            f"{url}: records of schema {version}, this software needs {SCHEMA_VERSION}: migrate them first"
-        )
+        return SCHEMA_VERSION
+    return version

@@ -207,3 +207,17 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(RecordFailed, match="not a database"):
         RecordStore.in_folder(tmp_path)
+
+
+def test_records_of_another_schema_are_refused(store: RecordStore, tmp_path: Path) -> None:
+    with store._database.write() as connection:
+        connection.exec_driver_sql("UPDATE schema SET version = 99")
+    with pytest.raises(RecordFailed, match="schema 99"):
+        RecordStore.in_folder(tmp_path)
+
+
+def test_records_can_be_opened_and_read_while_another_process_writes(store: RecordStore, tmp_path: Path) -> None:
+    inspect(store, new_plan(1))
+    with store._database.write() as connection:
+        connection.exec_driver_sql("UPDATE inspections SET step = 'x'")
+        assert RecordStore.in_folder(tmp_path).find()[0].step == "view g1_v1"
