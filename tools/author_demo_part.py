@@ -7,8 +7,8 @@ Needs cadquery 2.8 (`pip install cadquery`, in an environment of its own: the ce
 It writes `ring_housing.step` and, for the defect "wrong component", `screw_wrong.step` and `clip_wrong.step`: other
 screws and clips under the same component names and at the same places.
 
-Part frame: origin at the base's centre, z the ring's axis, up. Both rim faces (z = 0 and z = 16) stay flat and bare in the
-two grasp sectors, 125 and 235 degrees.
+Part frame: origin at the base's centre, z the ring's axis, up. Both rim faces (z = 0 and z = 16) stay flat and bare in
+the two grasp sectors, 125 and 235 degrees.
 """
 
 from __future__ import annotations
@@ -106,15 +106,17 @@ def _cable_lug() -> cq.Workplane:
 
 
 def _core_out(body: cq.Workplane) -> cq.Workplane:
-    """Pockets from below between radial ribs, so that walls are even as in a moulded part; none in the grasp sectors."""
+    """Pockets from below between radial ribs, so that walls are even as in moulding; none in the grasp sectors."""
     pitch, rib = 10, 1.3
     for start in range(0, 360, pitch):
-        if in_grasp(start) or in_grasp(start + pitch):
+        middle = start + pitch / 2
+        # A screw boss in the middle of a pocket would leave slivers of it: the pocket is left solid.
+        if in_grasp(start) or in_grasp(start + pitch) or any(abs(a - middle) < 1.5 for a in SCREWS.values()):
             continue
         half_rib = math.degrees(rib / 2 / SCREW_RADIUS)
         pocket = sector(24.0, 28.2, start + half_rib, start + pitch - half_rib, -1, 10.5)
         for azimuth in SCREWS.values():
-            if abs(azimuth - start - pitch / 2) < 12:
+            if abs(azimuth - middle) < 12:
                 pocket = pocket.cut(polar_cylinder(azimuth, SCREW_RADIUS, 2.3, -2, 20))
         if pocket.solids().size() > 0:
             body = body.cut(pocket)
