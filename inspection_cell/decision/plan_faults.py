@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
@@ -13,13 +13,14 @@ from inspection_cell.core.reasons import Code, Reason
 SCORED = (CheckKind.PRESENCE, CheckKind.ANOMALY, CheckKind.WEIGHT)
 
 
-def grasp_alignments(plan: InspectionPlan, check: ExpectedCheck) -> tuple[ExpectedCheck, ...]:
-    """The alignment checks of the grasp in which `check`'s view is taken; empty when the plan has none."""
+def alignments_of_views(plan: InspectionPlan) -> dict[str, list[ExpectedCheck]]:
+    """For each view of the plan, the alignment checks of the grasp it is taken in."""
     grasps = {view.view_id: view.grasp for view in plan.views}
-    grasp = grasps.get(check.view_id)
-    if grasp is None:
-        return ()
-    return tuple(c for c in plan.checks if c.kind is CheckKind.ALIGNMENT and grasps.get(c.view_id) == grasp)
+    of_grasp: dict[str, list[ExpectedCheck]] = {grasp: [] for grasp in grasps.values()}
+    for check in plan.checks:
+        if check.kind is CheckKind.ALIGNMENT and check.view_id in grasps:
+            of_grasp[grasps[check.view_id]].append(check)
+    return {view_id: of_grasp[grasp] for view_id, grasp in grasps.items()}
 
 
 def plan_faults(plan: InspectionPlan) -> tuple[Reason, ...]:
@@ -38,12 +39,13 @@ def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
             yield f"the plan names this view {count} times", name
     if plan.rule.anomaly_views < 1 or plan.rule.presence_views < 1:
         yield "the plan's rule needs at least 1 in anomaly_views and presence_views", ""
+    alignments = alignments_of_views(plan)
     for check in plan.checks:
-        for text in _check_faults(plan, check):
+        for text in _check_faults(check, alignments):
             yield text, check.check_id
 
 
-def _check_faults(plan: InspectionPlan, check: ExpectedCheck) -> Iterator[str]:
+def _check_faults(check: ExpectedCheck, alignments: Mapping[str, list[ExpectedCheck]]) -> Iterator[str]:
     limits = (check.limit_uncertain, check.limit_defect, check.limit_critical)
     if any(math.isnan(value) for value in (*limits, check.nominal, check.deadline_s)):
         yield "a limit, the nominal value or the deadline is not a number"
@@ -54,9 +56,9 @@ def _check_faults(plan: InspectionPlan, check: ExpectedCheck) -> Iterator[str]:
             yield f"limits {limits} must rise from uncertain over defect to critical"
     if check.kind is CheckKind.WEIGHT and not (check.limit_uncertain >= 0 and 0 < check.nominal < math.inf):
         yield f"nominal mass {check.nominal} kg must be positive and tolerance {check.limit_uncertain} kg not negative"
-    if check.view_id and check.view_id not in {view.view_id for view in plan.views}:
+    if check.view_id and check.view_id not in alignments:
         yield f"its view {check.view_id!r} is not in the plan"
     if check.kind is CheckKind.PRESENCE and not check.component:
         yield "a presence check must name its component"
-    if check.needs_alignment and not grasp_alignments(plan, check):
+    if check.needs_alignment and not alignments.get(check.view_id):
         yield "it needs an alignment, but the plan has none for the grasp of its view"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspection_cell.core.check import CheckResult, Outcome
 from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
-from inspection_cell.decision.plan_faults import SCORED, grasp_alignments
+from inspection_cell.decision.plan_faults import SCORED, alignments_of_views
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,16 @@ def sort_evidence(plan: InspectionPlan, results: Iterable[CheckResult]) -> Evide
         elif valid is not None:
             judged.append(Judged(check, valid))
     losses.extend(_too_few(plan, judged))
-    aligned = {j.check.check_id for j in judged if j.check.kind is CheckKind.ALIGNMENT}
+    accepted = {j.check.check_id for j in judged if j.check.kind is CheckKind.ALIGNMENT}
+    # A view is aligned where its grasp has alignments and all of them were accepted.
+    aligned = {
+        view_id
+        for view_id, alignments in alignments_of_views(plan).items()
+        if alignments and all(a.check_id in accepted for a in alignments)
+    }
     return Evidence(
-        judged=tuple(j for j in judged if _is_aligned(plan, j.check, aligned)),
-        not_applicable=tuple(check for check in hidden if _is_aligned(plan, check, aligned)),
+        judged=tuple(j for j in judged if not j.check.needs_alignment or j.check.view_id in aligned),
+        not_applicable=tuple(check for check in hidden if not check.needs_alignment or check.view_id in aligned),
         losses=tuple(losses),
         unexpected=tuple(unexpected),
     )
@@ -163,11 +169,3 @@ def _too_few(plan: InspectionPlan, judged: Sequence[Judged]) -> Iterator[Reason]
         if count[component] < wanted:
             text = f"judged in {count[component]} views, the plan asks for {wanted}"
             yield Reason(Code.CHECK_NOT_JUDGED_ENOUGH, text, component)
-
-
-def _is_aligned(plan: InspectionPlan, check: ExpectedCheck, accepted: set[str]) -> bool:
-    """Whether the check needs no alignment, or its view's grasp has alignments and all of them were accepted."""
-    if not check.needs_alignment:
-        return True
-    alignments = grasp_alignments(plan, check)
-    return bool(alignments) and all(a.check_id in accepted for a in alignments)
