@@ -1,0 +1,158 @@
+"""Does the planned steps: moves the arm, works the gripper, looks after the part, knows where it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inspection_cell.core.poses import Pose
+from inspection_cell.core.verdict import Disposition
+from inspection_cell.devices.gripper.base import Gripper, PartLost
+from inspection_cell.motion.contacts import INFEED, SCALE, Workplace
+from inspection_cell.motion.live import place_live, retreat
+from inspection_cell.motion.planner import MotionStopped
+from inspection_cell.motion.taskplan import GripperCommand, Motion, Place, Step, TaskPlan
+
+GRIP_TOLERANCE_M = 0.0015
+GRIP_FORCE_N = 20.0
+DISPOSITIONS = {
+    INFEED: Disposition.INFEED,
+    SCALE: Disposition.SCALE,
+    "good": Disposition.GOOD_BIN,
+    "reject": Disposition.REJECT_BIN,
+    "rework": Disposition.REWORK_BIN,
+}
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """After a step: T_world_tool measured, whether the arm stands still, where the part is, seconds of motion."""
+
+    T_world_tool: Pose
+    settled: bool
+    disposition: Disposition
+    motion_s: float
+
+
+class TaskExecutor:
+    """Runs one task plan on one arm. One step at a time; `stop` may come from any thread."""
+
+    def __init__(self, plan: TaskPlan, workplace: Workplace, gripper: Gripper, settle_s: float) -> None:
+        self.plan = plan
+        self._workplace = workplace
+        self._planner = workplace.planner
+        self._gripper = gripper
+        self._settle_s = settle_s
+        self._place = Place()
+        self._last_bin = Disposition.INFEED
+        self._stop = threading.Event()
+
+    @property
+    def sequence(self) -> list[str]:
+        """The steps of the part's way up to the last view, in order."""
+        return self.plan.sequence
+
+    @property
+    def disposition(self) -> Disposition:
+        """Where the part is."""
+        if self._place.held:
+            return Disposition.GRIPPER
+        return DISPOSITIONS.get(self._place.at, self._last_bin)
+
+    def do(self, name: str, progress: Callable[[float], None] = lambda fraction: None) -> StepReport:
+        """Does one step: one of the plan, or "home" (from anywhere; a held part goes to rework first).
+
+        Raises:
+            StepRefused, PlanningFailed, MotionRefused: it was not begun.
+            MotionStopped, PartLost, GripperError: it was not ended; the arm stands.
+        """
+        self._stop.clear()
+        started = time.monotonic()
+        for step in self._steps(name):
+            self._run(step, progress)
+        moved = time.monotonic() - started
+        settled = self._settle()
+        state = self._planner.current_state()
+        return StepReport(self._planner.tool_pose(state.q), settled, self.disposition, moved)
+
+    def stop(self) -> None:
+        """Decelerates to a standstill on the path."""
+        self._stop.set()
+        self._planner.stop()
+
+    def _steps(self, name: str) -> list[Step]:
+        q = self._planner.current_state().q
+        if name != "home":
+            if name.startswith("pick:"):
+                self._place = Place(at=INFEED)
+                self._last_bin = Disposition.INFEED
+            if name.startswith("place:") and not self._is_planned(name):
+                away = retreat(self._workplace, q, self._place)
+                station = name.removeprefix("place:")
+                return [away, place_live(self._workplace, self._home, self._place.held, station)]
+            return [self.plan.step(name, q, self._place.held)]
+        if self._place.held and not self._holds():
+            self._place = Place()
+            self._last_bin = Disposition.UNKNOWN
+        steps = [retreat(self._workplace, q, self._place)]
+        if self._place.held:
+            steps.append(place_live(self._workplace, self._home, self._place.held, "rework"))
+            steps.append(retreat(self._workplace, steps[-1].end, Place()))
+        return steps
+
+    @property
+    def _home(self):  # type: ignore[no-untyped-def]
+        return self._planner.robot.home
+
+    def _is_planned(self, name: str) -> bool:
+        try:
+            self.plan.step(name, self._planner.current_state().q, self._place.held)
+        except Exception:
+            return False
+        return True
+
+    def _run(self, step: Step, progress: Callable[[float], None]) -> None:
+        for index, segment in enumerate(step.segments):
+            if self._stop.is_set():
+                raise MotionStopped("stopped on request")
+            if isinstance(segment, Motion):
+                self._planner.execute(segment.trajectory)
+                if segment.place.held:
+                    self._look_after_part(segment.place.held)
+            else:
+                self._work_gripper(segment, step)
+            progress((index + 1) / len(step.segments))
+        self._place = step.after
+        if step.name.startswith("place:"):
+            self._last_bin = DISPOSITIONS[step.name.removeprefix("place:")]
+            self._place = Place()
+
+    def _work_gripper(self, command: GripperCommand, step: Step) -> None:
+        if command.action == "open":
+            self._gripper.open(command.width_m)
+            return
+        state = self._gripper.grip(command.width_m, GRIP_TOLERANCE_M, GRIP_FORCE_N)
+        if not state.holding:
+            raise PartLost(
+                f"{step.name}: closed to {state.width_m * 1e3:.1f} mm, expected {command.width_m * 1e3:.1f} mm"
+            )
+        # From here on the part is in the hand, also when the step is stopped before its end.
+        self._place = Place(held=step.after.held)
+
+    def _look_after_part(self, grasp: str) -> None:
+        if not self._holds():
+            self._place = Place()
+            self._last_bin = Disposition.UNKNOWN
+            width = self._gripper.state().width_m
+            raise PartLost(f"the gripper holds nothing any more (jaws at {width * 1e3:.1f} mm, grasp {grasp})")
+
+    def _holds(self) -> bool:
+        return bool(self._gripper.state().holding)
+
+    def _settle(self) -> bool:
+        deadline = time.monotonic() + self._settle_s
+        while time.monotonic() < deadline:
+            time.sleep(min(0.02, self._settle_s))
+        return not self._planner.current_state().moving
