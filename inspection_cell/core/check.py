@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from inspection_cell.core.plan import CheckKind
+from inspection_cell.core.plan import CheckKind, ExpectedCheck
 from inspection_cell.core.reasons import Reason
 
 
@@ -49,3 +49,11 @@ class CheckResult:
     artifact: str = ""
     artifact_sha256: str = ""
     reason: Reason | None = None
+
+
+def outcome_of(check: ExpectedCheck, score: float) -> Outcome:
+    """The outcome that a finite score means under the plan's limits; a weight's score counts by its size."""
+    size = abs(score) if check.kind is CheckKind.WEIGHT else score
+    if size > check.limit_defect:
+        return Outcome.DEFECT
+    return Outcome.UNCERTAIN if size > check.limit_uncertain else Outcome.NOTHING_FOUND

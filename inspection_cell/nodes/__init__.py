@@ -1,0 +1,1 @@
+"""Thin ROS 2 nodes: parameters, topics, services, lifecycle. No algorithm lives here."""

@@ -1,0 +1,34 @@
+"""What the arm moves among for a recipe: the cell's scene with the recipe's part, grasps and viewpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inspection_cell.motion.config import SceneConfig
+from inspection_cell.motion.legs import ViewTarget
+from inspection_cell.recipe.cell_config import CellConfig
+from inspection_cell.recipe.loading import read_yaml, validate
+from inspection_cell.recipe.paths import resolve
+from inspection_cell.recipe.recipe import Recipe
+
+
+def scene_of(config: CellConfig, config_path: Path, recipe: Recipe) -> SceneConfig:
+    """The whole scene.
+
+    Raises:
+        ConfigError: the scene file is wrong.
+    """
+    path = resolve(config.scene, config_path)
+    content = read_yaml(path)
+    content["part"] = recipe.part.envelope.model_dump()
+    content["grasps"] = [g.model_dump() for g in recipe.grasps]
+    content["viewpoints"] = [v.model_dump() for v in recipe.viewpoints]
+    return validate(content, SceneConfig, str(path))
+
+
+def motion_views(recipe: Recipe) -> list[ViewTarget]:
+    """The recipe's viewpoints with the grasps they are shown in."""
+    return [
+        ViewTarget(v.viewpoint, v.role, tuple(g.name for g in recipe.grasps if v.name in recipe.views[g.name]))
+        for v in recipe.viewpoints
+    ]
