@@ -1,0 +1,125 @@
+"""`inspection-cell fit-anomaly` and `inspect-folder`: a model from a folder of good images, and a folder judged by it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.errors import AnomalyError
+from inspection_cell.anomaly.evaluate import training_images
+from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views
+from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
+from inspection_cell.anomaly.score import AnomalyModel, load_models
+from inspection_cell.anomaly.thresholds import Limits
+
+DEFAULT_BACKBONE = Path(__file__).resolve().parents[2] / "models" / "backbone"
+VIEW_ID = "view"
+
+
+def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `fit-anomaly` and `inspect-folder`; each sets `run`, a function of the namespace that gives the exit code."""
+    fit = subparsers.add_parser("fit-anomaly", help="fit an anomaly model from images of good parts")
+    fit.add_argument("folder", type=Path, help="a folder of good images, or a data set with train/good")
+    fit.add_argument("--backbone", type=Path, default=DEFAULT_BACKBONE, help="folder with card, or an ONNX file")
+    fit.add_argument("--size", type=int, default=256, help="side of the square the network sees, pixels")
+    fit.add_argument("--out", type=Path, help="where the model goes (default: FOLDER's name under ./models-fitted)")
+    fit.add_argument("--alpha", type=float, default=0.02, help="share of good parts that may be held back")
+    fit.add_argument(
+        "--tolerance", type=int, default=1, help="how far parts lie apart, in steps of 16 pixels of the square"
+    )
+    fit.set_defaults(run=fit_anomaly)
+    inspect = subparsers.add_parser("inspect-folder", help="judge a folder of images with a fitted model")
+    add_inspect_arguments(inspect)
+    inspect.set_defaults(run=inspect_folder_command)
+
+
+def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `inspect-folder`."""
+    parser.add_argument("model", type=Path, help="what fit-anomaly wrote")
+    parser.add_argument("folder", type=Path, help="a folder of images, or a data set with test/<kind>")
+    parser.add_argument("--sheet", type=Path, help="PNG of the worst images (default: worst.png in MODEL's folder)")
+
+
+def fit_anomaly(arguments: argparse.Namespace) -> int:
+    """Fits one model and prints its limits; 2 where the input is wrong."""
+    out = arguments.out or Path("models-fitted") / arguments.folder.resolve().name
+    try:
+        backbone = load_backbone(arguments.backbone)
+        settings = FitSettings(size=arguments.size, alpha=arguments.alpha, tolerance=arguments.tolerance, n=1)
+        print(f"backbone {backbone.card.name} on {backbone.provider}")
+        result = fit_views(
+            {VIEW_ID: training_images(arguments.folder)}, backbone, out, settings, progress=show_progress
+        )
+    except AnomalyError as error:
+        print(f"fit-anomaly: {error}", file=sys.stderr)
+        return 2
+    _print_fit(result, out)
+    return 0
+
+
+def inspect_folder_command(arguments: argparse.Namespace) -> int:
+    """Judges a folder with a one-view model; 2 where the input is wrong."""
+    sheet = arguments.sheet or arguments.model / "worst.png"
+    try:
+        models = load_models(arguments.model)
+        if len(models) != 1:
+            raise AnomalyError(f"{arguments.model}: holds {len(models)} viewpoints; a folder of images needs one")
+        model = next(iter(models.values()))
+        result = inspect_folder(model, arguments.folder, sheet, progress=show_progress)
+    except AnomalyError as error:
+        print(f"inspect-folder: {error}", file=sys.stderr)
+        return 2
+    print_folder(result, model)
+    print(f"worst images: {sheet}")
+    return 0
+
+
+def show_progress(done: int, total: int, text: str) -> None:
+    """One line that fills up, on a terminal only."""
+    if not sys.stderr.isatty():
+        return
+    filled = 30 * done // total
+    end = "\n" if done == total else ""
+    print(
+        f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {text[:40]:<40}", end=end, file=sys.stderr, flush=True
+    )
+
+
+def print_folder(result: FolderResult, model: AnomalyModel) -> None:
+    """A table of the images' scores and, where there are labels, how well they tell good from defective."""
+    limits = model.card.limits
+    print(f"{'image':<40} {'truth':<16} {'score':>8}  judged")
+    for image, score in zip(result.images, result.scores, strict=True):
+        print(f"{image.path.name:<40} {image.kind or '-':<16} {score:8.2f}  {_judged(float(score), limits)}")
+    print(
+        f"limits: uncertain {limits.uncertain:.2f}, defect {limits.defect:.2f}; {1e3 * result.seconds:.0f} ms an image"
+    )
+    if not np.isnan(result.image_auroc):
+        print(f"image AUROC {result.image_auroc:.3f}")
+    if not np.isnan(result.pixel_auroc):
+        print(f"pixel AUROC {result.pixel_auroc:.3f}")
+
+
+def _judged(score: float, limits: Limits) -> str:
+    if score > limits.defect:
+        return "defect"
+    return "uncertain" if score > limits.uncertain else "good"
+
+
+def _print_fit(result: FitResult, out: Path) -> None:
+    limits = result.limits
+    low, high = limits.rate_interval
+    print(f"{limits.parts} good images; model in {out}")
+    print(
+        f"uncertain above {limits.uncertain:.2f}: holds back {100 * limits.alpha_reached:.1f} % of good parts "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
+    print(f"defect above {limits.defect:.2f}: extrapolated from the good parts' tail, not observed")
+    for warning in result.warnings:
+        print(f"note: {warning}")
+    for view, digest in result.hashes.items():
+        print(f"package {view} {digest}")
