@@ -109,7 +109,8 @@ def cut(mesh: trimesh.Trimesh, defect: Defect) -> trimesh.Trimesh:
 def bend(corners: NDArray[np.float64], defect: Defect) -> NDArray[np.float64]:
     """A mesh pressed in at the defect, finely divided there.
 
-    The press moves points by u(p) = a d exp(-|p - c|^2 / 2 s^2); normals follow by the inverse transpose of its Jacobian.
+    The press moves points by u(p) = a d exp(-|p - c|^2 / 2 s^2); normals follow by the inverse transpose of its
+    Jacobian.
 
     Args:
         corners: (m, 3, 6) position and unit normal of each triangle's corners, metres, part frame.

@@ -1,4 +1,4 @@
-"""The gripper as the camera sees it: a round hand and two fingers, in the tool frame (z approach, y closing direction)."""
+"""The gripper as the camera sees it: a hand and two fingers, in the tool frame (z approach, y closing direction)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def meshes() -> dict[str, trimesh.Trimesh]:
     root = HAND_Z_M + HAND_RADIUS_M - 0.004
     pad = _box((-FINGER_WIDTH_M / 2, 0.0, -0.014), (FINGER_WIDTH_M / 2, FINGER_THICKNESS_M, FINGER_REACH_M))
     stem = _box((-FINGER_WIDTH_M / 2, 0.004, root), (FINGER_WIDTH_M / 2, 0.016, -0.012))
-    return {HAND: hand, FINGER: trimesh.util.concatenate([pad, stem])}
+    return {HAND: hand, FINGER: pad + stem}
 
 
 def finger_poses(width_m: float) -> tuple[Pose, Pose]:

@@ -65,15 +65,15 @@ class Renderer:
     def __init__(self) -> None:
         self._gl = moderngl.create_context(
             standalone=True,
-            backend="egl",
+            backend="egl",  # type: ignore[arg-type]
             libegl="libEGL.so.1",  # type: ignore[arg-type]
             libgl="libGL.so.1",  # type: ignore[arg-type]
         )
         log.info("renderer: %s", self.name)
         self._depth = self._gl.program(vertex_shader=shaders.VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
-        self._shade = {
-            defines: self._gl.program(vertex_shader=shaders.VERTEX, fragment_shader=_with(defines))
-            for defines in ((), ("PRINTED",), ("MARKED",))
+        self._shade: dict[str, moderngl.Program] = {
+            define: self._gl.program(vertex_shader=shaders.VERTEX, fragment_shader=_with(define))
+            for define in ("", "PRINTED", "MARKED")
         }
         self._grain = self._texture(textures.grain(), mipmaps=True)
         self._print = self._texture(textures.label_print(), mipmaps=False)
@@ -98,8 +98,10 @@ class Renderer:
     def forget(self, key: str) -> None:
         """Frees a mesh."""
         vertices, index, arrays = self._meshes.pop(key)
-        for resource in (*arrays.values(), vertices, index):
-            resource.release()
+        for array in arrays.values():
+            array.release()
+        vertices.release()
+        index.release()
 
     def draw(self, items: Sequence[Item], camera: CameraModel, light: Lighting, colour: bool) -> NDArray[np.float32]:
         """The light at each pixel; small images are drawn finer and averaged, so that edges are smooth.
@@ -122,10 +124,10 @@ class Renderer:
         # Every fragment that is not the visible one now fails before it is shaded.
         self._gl.depth_func = "=="
         for item in items:
-            self._draw(item, self._shade[_defines(item)], camera, _material_uniforms(item, camera, light, colour))
+            self._draw(item, self._shade[_variant(item)], camera, _material_uniforms(item, camera, light, colour))
         pixels = np.frombuffer(target.read(components=4 if colour else 1, dtype="f4"), np.float32)
-        image = pixels.reshape(camera.height, camera.width, -1)
-        image = np.ascontiguousarray(image[:, :, :3]) if colour else image[:, :, 0].copy()
+        drawn = pixels.reshape(camera.height, camera.width, -1)
+        image: NDArray[np.float32] = drawn[:, :, :3] if colour else drawn[:, :, 0]
         depth = np.frombuffer(target.read(components=1, attachment=-1, dtype="f4"), np.float32).reshape(
             camera.height, camera.width
         )
@@ -133,8 +135,10 @@ class Renderer:
         behind = textures.background(camera.width, camera.height) * level
         image = np.where(image < 0, behind[:, :, None] if colour else behind, image)
         shade = _occlusion(depth, camera)
-        image = cv2.multiply(image, cv2.merge([shade] * 3) if colour else shade)
-        return image if size == (camera.width, camera.height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image *= shade[:, :, None] if colour else shade
+        if size != (camera.width, camera.height):
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+        return image
 
     def _draw(self, item: Item, program: moderngl.Program, camera: CameraModel, uniforms: Mapping[str, object]) -> None:
         k = camera.matrix
@@ -178,16 +182,17 @@ class Renderer:
         return self._targets[key]
 
 
-def _with(defines: Sequence[str]) -> str:
-    """The shading program's source with switches set."""
+def _with(define: str) -> str:
+    """The shading program's source with a switch set."""
     head, _, body = shaders.SHADE_FRAGMENT.lstrip().partition("\n")
-    return "\n".join([head, *(f"#define {name}" for name in defines), body])
+    return f"{head}\n#define {define}\n{body}" if define else f"{head}\n{body}"
 
 
-def _defines(item: Item) -> tuple[str, ...]:
+def _variant(item: Item) -> str:
+    """Which switch an item's shading needs; printed things carry no marks."""
     if item.material.printed:
-        return ("PRINTED",)
-    return ("MARKED",) if item.marks is not None and len(item.marks) else ()
+        return "PRINTED"
+    return "MARKED" if item.marks is not None and len(item.marks) else ""
 
 
 def _material_uniforms(item: Item, camera: CameraModel, light: Lighting, colour: bool) -> dict[str, object]:
@@ -234,8 +239,8 @@ def _deduplicate(corners: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDA
 def _occlusion(depth: NDArray[np.float32], camera: CameraModel) -> NDArray[np.float32]:
     """(h, w) factor by which hollows are darker than free surfaces.
 
-    At a quarter of the resolution: a point is in a hollow as far as it lies behind the mean of two opposite neighbours, which
-    a plane never does, however tilted.
+    At a quarter of the resolution: a point is in a hollow as far as it lies behind the mean of two opposite
+    neighbours, which a plane never does, however tilted.
     """
     step = 4
     z = 2 * FAR_M * NEAR_M / (FAR_M + NEAR_M - (2 * depth[::step, ::step] - 1) * (FAR_M - NEAR_M))
@@ -259,4 +264,4 @@ def _occlusion(depth: NDArray[np.float32], camera: CameraModel) -> NDArray[np.fl
     shade /= 4 * len(OCCLUSION_REACH_M)
     shade = cv2.GaussianBlur(shade, (5, 5), 1.0)
     factor = np.where(drawn, 1 - 0.75 * np.minimum(1, shade), 1).astype(np.float32)
-    return cv2.resize(factor, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(factor, (camera.width, camera.height)), np.float32)

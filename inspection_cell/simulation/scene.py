@@ -6,12 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from inspection_cell.cad.assembly import Component, load_assembly
+from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.mesh import corner_normals, welded
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose
@@ -38,8 +39,8 @@ class Shot:
     exposure_s: float
     gain_db: float = 0.0
     light: Mapping[str, float] = field(default_factory=lambda: {"ring": 1.0})
-    noise_seed: int = 0
-    pixel_format: sensor.PixelFormat = "Mono8"
+    noise_seed: int | tuple[int, ...] = 0
+    pixel_format: sensor.PixelFormat = "mono8"
     ring_distance_m: float = RING_DISTANCE_M
 
 
@@ -64,14 +65,11 @@ class Scene:
 
     Args:
         folder: of the demo part's STEP files.
-        cache: folder for converted CAD, or None.
     """
 
-    def __init__(self, folder: Path, cache: Path | None = None) -> None:
-        self._components = {c.name: c for c in load_assembly(folder / demo_part.CAD_FILE, cache=cache).components}
-        self._wrong = {
-            c.name: c for file in demo_part.WRONG_FILES for c in load_assembly(folder / file, cache=cache).components
-        }
+    def __init__(self, folder: Path) -> None:
+        self._components = {c.name: c for c in load_assembly(folder / demo_part.CAD_FILE).components}
+        self._wrong = {c.name: c for file in demo_part.WRONG_FILES for c in load_assembly(folder / file).components}
         unknown = set(self._components) - set(demo_part.MATERIALS)
         if unknown:
             raise ValueError(
@@ -94,12 +92,14 @@ class Scene:
         return self._renderer.name
 
     def render(self, shot: Shot, part: PlacedPart | None = None, gripper: PlacedGripper | None = None) -> sensor.Image:
-        """The image the camera delivers: (h, w) uint8, or (h, w, 3) for RGB8."""
+        """The image the camera delivers: (h, w) uint8, or (h, w, 3) for colour."""
         light = self.light(shot, part, gripper)
         return sensor.expose(light, shot.exposure_s, shot.gain_db, shot.pixel_format, shot.noise_seed)
 
     def light(self, shot: Shot, part: PlacedPart | None, gripper: PlacedGripper | None) -> NDArray[np.float32]:
         """What reaches the sensor, without blur and noise: (h, w) or (h, w, 3) float32."""
+        if shot.pixel_format not in get_args(sensor.PixelFormat):
+            raise ValueError(f"pixel format {shot.pixel_format!r} is none of {', '.join(get_args(sensor.PixelFormat))}")
         unknown = set(shot.light) - {"ring", "dome"}
         if unknown:
             raise ValueError(f"light channels {sorted(unknown)} are unknown; the simulated cell has 'ring' and 'dome'")
@@ -107,8 +107,7 @@ class Scene:
         items = self._part_items(part) if part is not None else []
         if gripper is not None:
             items += _gripper_items(gripper)
-        colour = shot.pixel_format != "Mono8"
-        return self._renderer.draw(items, shot.camera, lighting, colour=shot.pixel_format != "Mono8")
+        return self._renderer.draw(items, shot.camera, lighting, colour=shot.pixel_format != "mono8")
 
     def _part_items(self, part: PlacedPart) -> list[Item]:
         truth = part.truth

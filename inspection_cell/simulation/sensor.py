@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-PixelFormat = Literal["Mono8", "RGB8", "BayerRG8"]
+PixelFormat = Literal["mono8", "rgb8", "bgr8", "bayer_rggb8", "bayer_grbg8", "bayer_gbrg8", "bayer_bggr8"]
+"""Named as in sensor_msgs."""
 Image = NDArray[np.uint8]
 
 REFERENCE_EXPOSURE_S = 0.008
@@ -28,25 +29,29 @@ def expose(
     """What the camera delivers.
 
     Args:
-        light: (h, w) for Mono8, else (h, w, 3); not negative; 1 is full scale at the reference exposure and 0 dB.
+        light: (h, w) for mono8, else (h, w, 3); not negative; 1 is full scale at the reference exposure and 0 dB.
         seed: makes the noise.
 
     Returns:
-        (h, w) uint8, or (h, w, 3) for RGB8.
+        (h, w) uint8, or (h, w, 3) for rgb8 and bgr8.
     """
     gain = 10 ** (gain_db / 20)
-    blurred = cv2.GaussianBlur(light, (5, 5), BLUR_PX)
-    if pixel_format == "BayerRG8":
-        blurred = _mosaic(blurred)
+    blurred = np.asarray(cv2.GaussianBlur(light, (5, 5), BLUR_PX), np.float32)
+    if pixel_format == "bgr8":
+        blurred = np.ascontiguousarray(blurred[:, :, ::-1])
+    elif pixel_format.startswith("bayer_"):
+        blurred = _mosaic(blurred, pixel_format[6:10])
     height, width = blurred.shape[:2]
     scale = 255.0 * gain * exposure_s / REFERENCE_EXPOSURE_S
     falloff = _falloff(height, width)
-    grey = cv2.multiply(blurred, cv2.merge([falloff] * 3) if blurred.ndim == 3 else falloff, scale=scale)
+    grey = np.asarray(
+        cv2.multiply(blurred, cv2.merge([falloff] * 3) if blurred.ndim == 3 else falloff, scale=scale), np.float32
+    )
     # Variance of the grey value: shot noise grows with the signal, read noise does not.
     per_electron = 255.0 * gain / FULL_WELL_ELECTRONS
     rng = np.random.default_rng(seed)
     _add_noise(grey, per_electron, (READ_NOISE_ELECTRONS * per_electron) ** 2 + 1 / 12, rng)
-    return cv2.convertScaleAbs(cv2.max(grey, 0.0), alpha=1.0, beta=0.0)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(grey, 0)), np.uint8)
 
 
 def _add_noise(grey: NDArray[np.float32], per_electron: float, fixed: float, rng: np.random.Generator) -> None:
@@ -66,11 +71,12 @@ def _add_noise(grey: NDArray[np.float32], per_electron: float, fixed: float, rng
             block += np.float32(BLACK_LEVEL)
 
 
-def _mosaic(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The Bayer pattern RGGB of an RGB image."""
-    raw = light[:, :, 1].copy()
-    raw[0::2, 0::2] = light[0::2, 0::2, 0]
-    raw[1::2, 1::2] = light[1::2, 1::2, 2]
+def _mosaic(light: NDArray[np.float32], pattern: str) -> NDArray[np.float32]:
+    """The Bayer mosaic of an RGB image; the pattern names the colours of the upper left 2x2 pixels, row by row."""
+    raw = np.empty(light.shape[:2], np.float32)
+    for i, letter in enumerate(pattern):
+        y, x = divmod(i, 2)
+        raw[y::2, x::2] = light[y::2, x::2, "rgb".index(letter)]
     return raw
 
 
@@ -78,7 +84,7 @@ def _mosaic(light: NDArray[np.float32]) -> NDArray[np.float32]:
 def _falloff(height: int, width: int) -> NDArray[np.float32]:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    return 1 - VIGNETTING * 0.5 * (x * x + y * y)
+    return np.asarray(1 - VIGNETTING * 0.5 * (x * x + y * y), np.float32)
 
 
 @lru_cache(maxsize=1)

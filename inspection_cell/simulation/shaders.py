@@ -20,7 +20,7 @@ out vec3 camera_normal;
 void main() {
     vec3 p = (T_camera_model * vec4(in_position, 1.0)).xyz;
     vec2 q = p.xy / p.z;
-    float r2 = dot(q, q);
+    float r2 = min(dot(q, q), 0.5);  // beyond, outside every image, the polynomial would fold back
     float radial = 1.0 + r2 * (distortion[0] + r2 * (distortion[1] + r2 * distortion[4]));
     vec2 tangential = vec2(2.0 * distortion[2] * q.x * q.y + distortion[3] * (r2 + 2.0 * q.x * q.x),
                            distortion[2] * (r2 + 2.0 * q.y * q.y) + 2.0 * distortion[3] * q.x * q.y);

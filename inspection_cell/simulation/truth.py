@@ -1,4 +1,4 @@
-"""What a physical part is: its serial, how it was made, and which defects it has. Only the simulated world knows this."""
+"""What a physical part is: its serial, how it was made, its defects. Only the simulated world knows this."""
 
 from __future__ import annotations
 
