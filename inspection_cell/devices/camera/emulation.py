@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.devices.camera.base import ExposureRequest, WrongFrameSize
+from inspection_cell.devices.camera.base import ExposureRequest, GrabFailed, WrongFrameSize
 from inspection_cell.devices.camera.config import EmulatedBaslerConfig
 from inspection_cell.devices.camera.tiff import write_tiff
 
@@ -62,9 +62,13 @@ class EmulatorFeed:
         """Makes the picture source's answer the next thing that the camera grabs.
 
         Raises:
+            GrabFailed: the picture source raised an OSError, a lost connection for one.
             WrongFrameSize: the picture is larger than the frame: the emulator would crop it and say nothing.
         """
-        answer = self._picture_source(request)
+        try:
+            answer = self._picture_source(request)
+        except OSError as error:
+            raise GrabFailed(f"the picture source of camera {self._config.serial} does not answer: {error}") from error
         if isinstance(answer, EmulatorFault):
             self._fail(answer)
             return
