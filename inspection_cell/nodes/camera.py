@@ -66,7 +66,7 @@ class CameraNode(ManagedNode):
         dark = "brightness (0..255) that the brightest thousandth of a lit frame must reach; below it the light failed"
         self._dark_level = int(self.setting("dark_level", 12, dark))
         self._world = connect_world(self.config, self.data_folder)
-        self._camera = build_camera(section.device, self._world and self._world.picture_source(self.role))
+        self._camera = build_camera(section.device, self._world.picture_source(self.role) if self._world else None)
         self._camera.open()
         self._light = build_light(self.config.light, self._world)
         prefix = f"{self.config.namespace}_{self.role}"

@@ -30,7 +30,7 @@ class SignalsNode(ManagedNode):
 
     def configure(self) -> None:
         self._world = connect_world(self.config, self.data_folder)
-        self._signals = build_signals(self.config.signals, self._world)
+        self._signals = build_signals(self.config.signals, self._world.signals if self._world is not None else None)
 
     def cleanup(self) -> None:
         if self._world is not None:
@@ -45,12 +45,8 @@ class SignalsNode(ManagedNode):
     def _publish(self) -> None:
         if not self.active or self._signals is None:
             return
-        try:
-            state = self._signals.read()
-            now = (state.protective_stop, state.door_closed, True)
-        except Exception as error:
-            self.get_logger().error(f"signals cannot be read: {error}", throttle_duration_sec=5.0)
-            now = (True, False, False)
+        state = self._signals.read()
+        now = (state.protective_stop, state.door_closed, not state.stale)
         if now != self._last:
             stopped = now[0] or not now[1] or not now[2]
             text = f"protective stop {now[0]}, door closed {now[1]}, valid {now[2]}"

@@ -102,6 +102,14 @@ class WorldClient:
         """Everything works again."""
         self._call("clear_faults")
 
+    def set_signals(self, protective_stop: bool, door_closed: bool) -> None:
+        """What the safety controller says from now on."""
+        self._call("set_signals", protective_stop, door_closed)
+
+    def signals(self) -> tuple[bool, bool]:
+        """What the safety controller says: protective stop, door closed."""
+        return self._call("signals")  # type: ignore[no-any-return]
+
     def scale_mode(self) -> str:
         """How the simulated scale must behave; "none" when well."""
         return self._call("scale_mode")  # type: ignore[no-any-return]

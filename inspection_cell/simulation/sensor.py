@@ -24,7 +24,11 @@ NOISE_TILE = 1024
 
 
 def expose(
-    light: NDArray[np.float32], exposure_s: float, gain_db: float, pixel_format: PixelFormat, seed: int
+    light: NDArray[np.float32],
+    exposure_s: float,
+    gain_db: float,
+    pixel_format: PixelFormat,
+    seed: int | tuple[int, ...],
 ) -> Image:
     """What the camera delivers.
 

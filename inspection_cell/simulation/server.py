@@ -34,6 +34,8 @@ METHODS = frozenset(
         "take_fault",
         "clear_faults",
         "scale_mode",
+        "set_signals",
+        "signals",
     }
 )
 POLL_S = 0.2

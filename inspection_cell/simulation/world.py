@@ -64,6 +64,7 @@ class World:
         self._lock = threading.Lock()
         self._now = _Moment(np.eye(4), config.open_width_m)
         self._faults = Faults()
+        self._signals = (False, True)
         # One thread owns the graphics context: it can be used from no other.
         self._painter = ThreadPoolExecutor(1, thread_name_prefix="simulation-renderer")
         self._scene = self._painter.submit(Scene, config.part_folder).result()
@@ -209,6 +210,15 @@ class World:
     def clear_faults(self) -> None:
         """Everything works again."""
         self._faults.clear()
+
+    def set_signals(self, protective_stop: bool, door_closed: bool) -> None:
+        """What the safety controller says from now on."""
+        with self._lock:
+            self._signals = (protective_stop, door_closed)
+
+    def signals(self) -> tuple[bool, bool]:
+        """What the safety controller says: protective stop, door closed."""
+        return self._signals
 
     def scale_mode(self) -> str:
         """How the simulated scale must behave, a value of its fault enumeration; "none" when well."""
