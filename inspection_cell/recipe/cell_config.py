@@ -16,7 +16,7 @@ from inspection_cell.devices.gripper.config import GripperConfig
 from inspection_cell.devices.light.config import LightConfig
 from inspection_cell.devices.scale.config import ScaleConfig
 from inspection_cell.devices.signals.config import SignalsConfig
-from inspection_cell.motion.config import PoseConfig
+from inspection_cell.motion.config import BoxConfig, PoseConfig
 from inspection_cell.recipe.loading import Strict, load_model
 from inspection_cell.recipe.recipe import Name
 
@@ -102,6 +102,9 @@ class CellConfig(Strict):
     scene: str = Field(description="file of arm, stations and obstacles, relative to this file or to the package")
     recipes: str = Field(default="config/recipes", description="folder of the recipes that ship with the package")
     cameras: dict[Literal["wide", "inspection"], CameraSection] = Field(min_length=1)
+    tool_boxes: tuple[BoxConfig, ...] = Field(
+        default=(), description="the gripper as boxes in the tool frame: what hides components from the camera"
+    )
     light: LightConfig
     gripper: GripperConfig
     scale: ScaleConfig
