@@ -87,7 +87,7 @@ TOWARDS_PASS = {Verdict.PASS: 0, Verdict.UNCERTAIN: 1, Verdict.ERROR: 1, Verdict
 @LIMITED
 @given(any_results(), st.sampled_from(SCORED_IDS), st.sampled_from([2.5, 50.0]))
 def test_more_defects_never_move_towards_pass(results: list[CheckResult], name: str, score: float) -> None:
-    """One check's valid answer is replaced by a graver one. (An invalid answer would be repaired by it: another matter.)"""
+    """One check's valid answer is replaced by a graver one; an invalid one would be repaired by it."""
     given_before = [r for r in results if r.check_id == name]
     assume(given_before and all(r == answer(CHECKS[name], min(r.score, score)) for r in given_before))
     before = decide(PLAN, results, END).verdict
