@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,44 +22,38 @@ DEFAULT_DATA = Path("data")
 _STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
 
 
-class CommandError(RuntimeError):
+class CommandError(ValueError):
     """What was asked for cannot be shown; the message says why."""
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Adds `parts` and `show` to the command's subparsers; `run(arguments)` gives the exit code."""
+    """Adds `parts` and `show` to the command's subparsers; `run(arguments)` gives the exit code or raises CommandError."""
     parts = subparsers.add_parser("parts", help="list the inspected parts, newest first")
     _add_data(parts)
     parts.add_argument("--limit", type=int, default=50, help="how many (default: %(default)s)")
-    parts.set_defaults(run=lambda arguments: _guarded(_run_parts, arguments))
+    parts.set_defaults(run=_run_parts)
 
     show = subparsers.add_parser("show", help="draw a part: its views, what was found, the verdict")
     show.add_argument("part", metavar="SERIAL|INSPECTION_ID", help="of a serial, its latest inspection is shown")
     _add_data(show)
     show.add_argument("--out", type=Path, metavar="PNG", help="picture to write (default: INSPECTION_ID.png)")
-    show.set_defaults(run=lambda arguments: _guarded(_run_show, arguments))
+    show.set_defaults(run=_run_show)
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the cell's data folder (default: %(default)s)")
 
 
-def _guarded(run: Any, arguments: argparse.Namespace) -> int:
-    try:
-        run(arguments)
-    except (CommandError, RecordFailed) as error:
-        print(f"inspection-cell: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def _open(data: Path) -> RecordStore:
     if not (data / "records.sqlite").is_file():
         raise CommandError(f"{data}: no records there; name the cell's data folder with --data")
-    return RecordStore.in_folder(data)
+    try:
+        return RecordStore.in_folder(data)
+    except RecordFailed as error:
+        raise CommandError(f"{data / 'records.sqlite'}: {error}") from error
 
 
-def _run_parts(arguments: argparse.Namespace) -> None:
+def _run_parts(arguments: argparse.Namespace) -> int:
     store = _open(arguments.data)
     table = Table(title=f"Parts in {arguments.data}")
     for name in ("time", "serial", "verdict", "reasons"):
@@ -73,6 +66,7 @@ def _run_parts(arguments: argparse.Namespace) -> None:
         table.add_row(*_cells(summary), style=_STYLE.get(summary.verdict) if summary.verdict else "dim")
     Console().print(table)
     store.close()
+    return 0
 
 
 def _cells(summary: RecordSummary) -> list[str]:
@@ -94,7 +88,7 @@ def _cells(summary: RecordSummary) -> list[str]:
     ]
 
 
-def _run_show(arguments: argparse.Namespace) -> None:
+def _run_show(arguments: argparse.Namespace) -> int:
     store = _open(arguments.data)
     record = _find(store, arguments.part)
     out = arguments.out or Path(f"{record.summary.inspection_id}.png")
@@ -112,6 +106,7 @@ def _run_show(arguments: argparse.Namespace) -> None:
         console.print(f"  {int(reason.code)} {reason.code.name} {reason.subject}: {reason.text}", markup=False)
     console.print(f"picture: {out}", markup=False, soft_wrap=True)
     store.close()
+    return 0
 
 
 def _find(store: RecordStore, part: str) -> InspectionRecord:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from record_parts import END, inspect, make_verdict, new_plan, stored_results
 
-from inspection_cell.cli.record_commands import add_parsers
+from inspection_cell.cli.record_commands import CommandError, add_parsers
 from inspection_cell.core.check import Outcome
 from inspection_cell.core.verdict import Disposition, Verdict
 from inspection_cell.decision.verdict import decide
@@ -121,11 +121,14 @@ def test_parts_lists_them(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert "4711" not in capsys.readouterr().out
 
 
-def test_errors_are_said_with_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("parts", "--data", str(tmp_path / "nowhere")) == 1
-    assert "--data" in capsys.readouterr().err
-    RecordStore.in_folder(tmp_path)
-    assert command("show", "nobody", "--data", str(tmp_path)) == 1
-    assert "nobody" in capsys.readouterr().err
+def test_errors_name_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--data"):
+        command("parts", "--data", str(tmp_path / "nowhere"))
     record_defective(RecordStore.in_folder(tmp_path), 1)
-    assert command("show", "bad", "--data", str(tmp_path), "--out", str(tmp_path / "no" / "x.png")) == 1
+    with pytest.raises(CommandError, match="nobody"):
+        command("show", "nobody", "--data", str(tmp_path))
+    with pytest.raises(CommandError, match="cannot be written"):
+        command("show", "bad", "--data", str(tmp_path), "--out", str(tmp_path / "no" / "x.png"))
+    (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(CommandError, match="not a database"):
+        command("parts", "--data", str(tmp_path))
