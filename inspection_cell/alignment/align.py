@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -86,7 +87,7 @@ def align(
     part: PartEdges,
     T_camera_part_prior: ArrayLike,
     prior_bound: tuple[float, float],
-    limits: AlignmentLimits = AlignmentLimits(),  # noqa: B008 (frozen)
+    limits: AlignmentLimits = AlignmentLimits(),
     hidden: Collection[str] = (),
     occluders: Sequence[Component] = (),
 ) -> AlignmentEstimate:
@@ -137,7 +138,9 @@ def align(
         lines = search_lines(pyramid[-1], samples.pixels, samples.normals, widths[0] / finest)
         pose = refine(pose, pinhole, samples, lines, np.array(widths) / finest, information)
         fit = fit_at(pose, pinhole, samples, lines)
-    return _judged(pose, fit, runner_up, prior, assembly.centre, prior_bound, limits, information, finest, clipped, camera)
+    return _judged(
+        pose, fit, runner_up, prior, assembly.centre, prior_bound, limits, information, finest, clipped, camera
+    )
 
 
 def _tournament(
@@ -262,5 +265,5 @@ def _clipped(box: Box, camera: CameraModel) -> Box | None:
     return (x0, y0, x1 - x0, y1 - y0) if min(x1 - x0, y1 - y0) >= 16 else None
 
 
-def _grey(image: NDArray[np.generic]) -> NDArray[np.generic]:
+def _grey(image: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) if image.ndim == 3 else image

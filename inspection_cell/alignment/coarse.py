@@ -1,4 +1,4 @@
-"""A first guess over the prior's whole bound: the CAD's edges, turned and shifted, laid over maps of edge directions."""
+"""A first guess over the prior's whole bound: the CAD's edges, turned and shifted, laid over edge directions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSES = 12
 
 
 def direction_maps(gradients: GradientImage, border: int) -> NDArray[np.float32]:
-    """(8, h + 2 border, w + 2 border) float32, 0 to 1: how strongly an edge of each direction is at a pixel or beside it.
+    """(8, h + 2 border, w + 2 border) float32, 0 to 1: how strongly an edge of each direction is at or beside a pixel.
 
     After S. Hinterstoisser et al., "Gradient response maps", PAMI 2012: quantised directions, spread to neighbours.
     """

@@ -121,9 +121,7 @@ class PartEdges:
         return EdgeSamples(points, pixels[which, 0] + share * along[which], normals)
 
 
-def _unhidden(
-    in_camera: NDArray[np.float64], camera: CameraModel, depth: NDArray[np.float32]
-) -> NDArray[np.bool_]:
+def _unhidden(in_camera: NDArray[np.float64], camera: CameraModel, depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which points (n, 3) of the optical frame are in the image and not behind most of the surface around them."""
     pixels = camera.project(in_camera)
     inside = np.all(np.isfinite(pixels), axis=1)

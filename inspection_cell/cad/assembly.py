@@ -156,7 +156,9 @@ def _check_size(assembly: Assembly, path: Path, suffix: str) -> None:
         raise CadError(f"{path}: has no size, all points coincide; export the CAD model again")
     if SMALLEST_M <= extent <= LARGEST_M:
         return
-    cure = "export it in its true unit" if suffix in STEP_SUFFIXES else "state the file's unit: unit 'mm', 'm' or 'inch'"
+    cure = (
+        "export it in its true unit" if suffix in STEP_SUFFIXES else "state the file's unit: unit 'mm', 'm' or 'inch'"
+    )
     raise CadError(
         f"{path}: the part would be {extent:.6g} m wide, outside {SMALLEST_M * 1000:g} mm to {LARGEST_M:g} m; {cure}"
     )
@@ -170,7 +172,9 @@ def _step_to_glb(path: Path, data: bytes) -> bytes:
         data, cascadio.FileType.STEP, STEP_TOLERANCE_MM, STEP_TOLERANCE_RAD, use_parallel=False
     )
     if len(glb) < 20:
-        raise CadError(f"{path}: cannot be read as STEP; check that it is complete, or export it again as AP214 or AP242")
+        raise CadError(
+            f"{path}: cannot be read as STEP; check that it is complete, or export it again as AP214 or AP242"
+        )
     return glb
 
 

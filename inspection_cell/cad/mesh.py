@@ -57,9 +57,8 @@ def corner_normals(mesh: trimesh.Trimesh) -> NDArray[np.float64]:
     # Weighted by the corner's angle, so that the tessellation does not tilt the normal.
     weighted = (mesh.face_angles[:, :, None] * mesh.face_normals[:, None, :]).reshape(-1, 3)
     total = np.column_stack([np.bincount(group, weighted[:, k]) for k in range(3)])
-    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-    normals: NDArray[np.float64] = total[group].reshape(n, 3, 3)
-    return normals
+    unit = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return np.asarray(unit[group].reshape(n, 3, 3), float)
 
 
 def edge_model(component: Component) -> EdgeModel:

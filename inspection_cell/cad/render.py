@@ -102,11 +102,15 @@ class GeometryRenderer:
         with self._current():
             target = self._begin("geometry", ideal, ((4, "f4"), (1, "f4")))
             self._draw(self._geometry, T_camera_part, ideal, hidden, occluders, moved, _set_id)
-            surface = np.frombuffer(target.read(box, 4, attachment=0, dtype="f4"), np.float32).reshape(*shape, 4)
-            ids = np.frombuffer(target.read(box, 1, attachment=1, dtype="f4"), np.float32).reshape(shape)
+            surface: NDArray[np.float32] = np.frombuffer(
+                target.read(box, 4, attachment=0, dtype="f4"), np.float32
+            ).reshape(*shape, 4)
+            ids: NDArray[np.float32] = np.frombuffer(target.read(box, 1, attachment=1, dtype="f4"), np.float32).reshape(
+                shape
+            )
         if places is not None:
-            surface = cv2.remap(surface, places, None, cv2.INTER_NEAREST)
-            ids = cv2.remap(ids, places, None, cv2.INTER_NEAREST)
+            surface = _remapped(surface, places, cv2.INTER_NEAREST)
+            ids = _remapped(ids, places, cv2.INTER_NEAREST)
         return Buffers(np.ascontiguousarray(surface[..., 3]), surface[..., :3], ids.astype(np.int32) + NOTHING)
 
     def shade(
@@ -133,9 +137,9 @@ class GeometryRenderer:
             _set_light(self._shade, shading)
             self._draw(self._shade, T_camera_part, ideal, hidden, occluders, moved, set_material)
             raw = target.read((0, 0, ideal.width, ideal.height), 2, dtype="f4")
-        picture = np.frombuffer(raw, np.float32).reshape(ideal.height, ideal.width, 2)
+        picture: NDArray[np.float32] = np.frombuffer(raw, np.float32).reshape(ideal.height, ideal.width, 2)
         if places is not None:
-            picture = cv2.remap(picture, places, None, cv2.INTER_LINEAR)
+            picture = _remapped(picture, places, cv2.INTER_LINEAR)
         return np.ascontiguousarray(picture[..., 0]), picture[..., 1] > 0.5
 
     def _current(self) -> AbstractContextManager[object]:
@@ -151,7 +155,10 @@ class GeometryRenderer:
         """A cleared framebuffer of at least the camera's size, current, with the viewport set."""
         target = self._targets.get(name)
         if target is None or target.width < camera.width or target.height < camera.height:
-            size = (max(camera.width, target.width if target else 0), max(camera.height, target.height if target else 0))
+            size = (
+                max(camera.width, target.width if target else 0),
+                max(camera.height, target.height if target else 0),
+            )
             if target is not None:
                 for attachment in (*target.color_attachments, target.depth_attachment, target):
                     attachment.release()
@@ -198,7 +205,10 @@ class GeometryRenderer:
 
         A pixel's centre is a whole number in the camera model and n + 0.5 in OpenGL.
         """
-        corners = [self.assembly.bounds, *(np.stack([o.vertices.min(axis=0), o.vertices.max(axis=0)]) for o in occluders)]
+        corners = [
+            self.assembly.bounds,
+            *(np.stack([o.vertices.min(axis=0), o.vertices.max(axis=0)]) for o in occluders),
+        ]
         boxes = np.concatenate([np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3) for box in corners])
         depths = boxes @ T_camera_part[2, :3] + T_camera_part[2, 3]
         far = max(float(depths.max()) * 1.01, 2 * NEAREST_M)
@@ -270,20 +280,24 @@ def _set_material(program: Any, material: Material) -> None:
 
 def _context() -> Any:
     try:
-        return moderngl.create_context(
-            standalone=True, backend="egl", libegl="libEGL.so.1", libgl="libGL.so.1", require=330
-        )
+        # A variable, because the package declares these arguments with another type than it takes.
+        libraries: Any = {"backend": "egl", "libegl": "libEGL.so.1", "libgl": "libGL.so.1"}
+        return moderngl.create_context(standalone=True, require=330, **libraries)
     except Exception as error:
         cure = "install libegl1, libgl1 and libgl1-mesa-dri, or the graphics card's driver"
         raise RenderError(f"no OpenGL 3.3 over EGL ({error}); {cure}") from error
 
 
 def _pinhole(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32] | None]:
-    """The camera to render with, and where each pixel of the real one looks in its picture; None where it is the same."""
+    """The camera to render with, and where each pixel of the real one looks in its picture; None if it is the same."""
     if not has_distortion(camera):
         return camera, None
     key = (camera.width, camera.height, camera.matrix.tobytes(), camera.distortion.tobytes())
     return _cover(key)
+
+
+def _remapped(values: NDArray[np.float32], places: NDArray[np.float32], how: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.remap(values, places[..., 0], places[..., 1], how), np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,9 @@ Box = tuple[int, int, int, int]
 SIZE_PX = 96
 
 
-def projected_box(points: NDArray[np.float64], T_camera_part: Pose, camera: CameraModel, margin_px: float) -> Box | None:
+def projected_box(
+    points: NDArray[np.float64], T_camera_part: Pose, camera: CameraModel, margin_px: float
+) -> Box | None:
     """x, y, width, height in pixels of the points' (n, 3) bounding box, widened; it may reach beyond the image.
 
     None when a point is not in front of the camera.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ def made_of(
     return Expectation(box, mask, channels.astype(np.float32), seen / alone_px if alone_px else 0.0, area)
 
 
-def image_crop(image: NDArray[np.generic], box: Box) -> NDArray[np.float32]:
+def image_crop(image: NDArray[Any], box: Box) -> NDArray[np.float32]:
     """(64, 64) float32 grey crop of an image (h, w) or (h, w, 3); outside the image its border is repeated."""
     x, y, width, height = box
     rows = np.clip(np.arange(y, y + height), 0, image.shape[0] - 1)

@@ -102,4 +102,6 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PresenceModelError(f"{path}: cannot be read ({error.strerror}); check the recipe's model folder") from error
+        raise PresenceModelError(
+            f"{path}: cannot be read ({error.strerror}); check the recipe's model folder"
+        ) from error

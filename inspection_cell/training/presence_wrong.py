@@ -1,4 +1,4 @@
-"""Components that are not the right one, made from the right ones: other shapes, sizes, seats. No real wrong part is needed."""
+"""Components that are not the right one, made from the right ones: other shapes, sizes, seats."""
 
 from __future__ import annotations
 

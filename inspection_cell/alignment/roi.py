@@ -1,0 +1,111 @@
+"""Where a component, or the whole part, appears in a view: the CAD projected with the aligned pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.cad.assembly import Assembly, Component
+from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cad.visibility import Box, inside_image, projected_box, scaled_crop
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.poses import Pose, perturb, transform
+
+CHI2_95_OF_2 = 5.991
+MASK_PX = 256
+STEP_M = 1e-6
+STEP_RAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A component's place in one image.
+
+    Attributes:
+        polygon: (n, 2) float64, pixels, convex outline of the visible surface; empty when nothing is visible.
+        box: x, y, width, height in pixels, of the whole projection widened by the margin and cut at the image's border.
+        mask: (height, width) bool, the visible surface in the box.
+        visible: fraction of the component's projected area that is in the image and that nothing hides, 0 to 1.
+        margin_px: how far the projection may be off, 95 %, from the alignment's covariance.
+    """
+
+    polygon: NDArray[np.float64]
+    box: Box
+    mask: NDArray[np.bool_]
+    visible: float
+    margin_px: float
+
+
+def margin_px(
+    points: NDArray[np.float64], camera: CameraModel, T_camera_part: Pose, covariance: NDArray[np.float64]
+) -> float:
+    """Largest 95 % deviation, pixels, of the points' projections, to first order in the pose's covariance.
+
+    Args:
+        points: (n, 3) metres, part frame; the corners of their box are what is moved.
+        covariance: (6, 6) of the twist in the part frame.
+    """
+    corners = np.stack(np.meshgrid(*np.stack([points.min(axis=0), points.max(axis=0)]).T), axis=-1).reshape(-1, 3)
+    steps = np.diag([STEP_M] * 3 + [STEP_RAD] * 3)
+    at = camera.project(transform(T_camera_part, corners))
+    jacobian = np.stack(
+        [(camera.project(transform(perturb(T_camera_part, s), corners)) - at) / s.sum() for s in steps], axis=2
+    )
+    spread = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
+    if not np.all(np.isfinite(spread)):
+        return float("inf")
+    return float(np.sqrt(CHI2_95_OF_2 * max(float(np.linalg.eigvalsh(spread).max()), 0.0)))
+
+
+def project_component(
+    renderer: GeometryRenderer,
+    name: str,
+    camera: CameraModel,
+    T_camera_part: Pose,
+    covariance: NDArray[np.float64],
+    occluders: Sequence[Component] = (),
+) -> Roi | None:
+    """Projects a component into a view; None when it is outside the image or behind the camera.
+
+    Source: the ROI projection of the CAD in a conformity check of assemblies, with the pose's covariance carried along.
+    """
+    index = renderer.assembly.index(name)
+    vertices = renderer.assembly.components[index].vertices
+    margin = margin_px(vertices, camera, T_camera_part, covariance)
+    if not np.isfinite(margin) or margin > max(camera.width, camera.height):
+        return None
+    whole = projected_box(vertices, T_camera_part, camera, margin)
+    box = _cut(whole, camera) if whole is not None else None
+    if whole is None or box is None:
+        return None
+    wide = scaled_crop(camera, whole, MASK_PX)
+    others = [n for n in renderer.assembly.names if n != name]
+    alone = np.count_nonzero(renderer.render(T_camera_part, wide, hidden=others).ids == index)
+    seen = renderer.render(T_camera_part, wide, occluders=occluders).ids == index
+    seen &= inside_image(camera, whole, seen.shape)
+    small = np.asarray(cv2.resize(seen.astype(np.uint8), (whole[2], whole[3]), interpolation=cv2.INTER_NEAREST))
+    x, y = box[0] - whole[0], box[1] - whole[1]
+    mask = small[y : y + box[3], x : x + box[2]] > 0
+    found = cv2.findNonZero(mask.astype(np.uint8))
+    outline = np.zeros((0, 2)) if found is None else cv2.convexHull(found)[:, 0].astype(float) + box[:2]
+    return Roi(outline, box, mask, np.count_nonzero(seen) / alone if alone else 0.0, margin)
+
+
+def part_box(assembly: Assembly, camera: CameraModel, T_camera_part: Pose, margin: float = 0.0) -> Box | None:
+    """x, y, width, height in pixels of the whole part's silhouette, cut at the image's border.
+
+    None when the part is outside the image or reaches behind the camera.
+    """
+    vertices = np.vstack([component.vertices for component in assembly.components])
+    box = projected_box(vertices, T_camera_part, camera, margin)
+    return _cut(box, camera) if box is not None else None
+
+
+def _cut(box: Box, camera: CameraModel) -> Box | None:
+    x0, y0 = max(box[0], 0), max(box[1], 0)
+    x1, y1 = min(box[0] + box[2], camera.width), min(box[1] + box[3], camera.height)
+    return (x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else None
