@@ -27,7 +27,7 @@ class CommandError(ValueError):
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Adds `parts` and `show` to the command's subparsers; `run(arguments)` gives the exit code or raises CommandError."""
+    """Adds `parts` and `show` to the command's subparsers; `run(arguments)` may raise CommandError."""
     parts = subparsers.add_parser("parts", help="list the inspected parts, newest first")
     _add_data(parts)
     parts.add_argument("--limit", type=int, default=50, help="how many (default: %(default)s)")
@@ -56,7 +56,8 @@ def _open(data: Path) -> RecordStore:
 def _run_parts(arguments: argparse.Namespace) -> int:
     store = _open(arguments.data)
     table = Table(title=f"Parts in {arguments.data}")
-    for name in ("time", "serial", "verdict", "reasons"):
+    table.add_column("time", no_wrap=True)
+    for name in ("serial", "verdict", "reasons"):
         table.add_column(name, overflow="fold")
     for name in ("weight g", "cycle s"):
         table.add_column(name, justify="right")
@@ -77,7 +78,7 @@ def _cells(summary: RecordSummary) -> list[str]:
         named.append(f"and {len(reasons) - len(named)} more")
     cycle = verdict.timings_s.get("cycle") if verdict else None
     return [
-        datetime.fromtimestamp(summary.opened_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S"),
+        datetime.fromtimestamp(summary.opened_ns / 1e9).strftime("%m-%d %H:%M:%S"),
         summary.serial,
         summary.verdict.name if summary.verdict else f"unfinished: {summary.step}",
         "\n".join(named),

@@ -129,6 +129,8 @@ def test_errors_name_the_cure(tmp_path: Path) -> None:
         command("show", "nobody", "--data", str(tmp_path))
     with pytest.raises(CommandError, match="cannot be written"):
         command("show", "bad", "--data", str(tmp_path), "--out", str(tmp_path / "no" / "x.png"))
-    (tmp_path / "records.sqlite").write_bytes(b"no database at all" * 100)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "records.sqlite").write_bytes(b"no database at all" * 100)
     with pytest.raises(CommandError, match="not a database"):
-        command("parts", "--data", str(tmp_path))
+        command("parts", "--data", str(broken))
