@@ -55,9 +55,9 @@ def margin_px(
     jacobian = np.stack(
         [(camera.project(transform(perturb(T_camera_part, s), corners)) - at) / s.sum() for s in steps], axis=2
     )
-    spread = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
-    if not np.all(np.isfinite(spread)):
+    if not (np.all(np.isfinite(jacobian)) and np.all(np.isfinite(covariance))):
         return float("inf")
+    spread = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
     return float(np.sqrt(CHI2_95_OF_2 * max(float(np.linalg.eigvalsh(spread).max()), 0.0)))
 
 

@@ -1,0 +1,149 @@
+"""Alignment: recovers known poses on shaded pictures, says how well, and refuses what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inspection_cell.alignment.align import align
+from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.picture import FOUND, alignment_picture
+from inspection_cell.cad.assembly import Assembly, load_assembly
+from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cad.shading import Light, Material, Shading
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.poses import Pose, inverse, look_at, make_pose, perturb, rotation_angle, transform
+
+ROOT = Path(__file__).parents[2]
+CAMERA = CameraModel.pinhole(800, 600, 2150.0)
+BOUND = (0.002, np.radians(2.0))
+unit = st.floats(-1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def part() -> Iterator[PartEdges]:
+    with GeometryRenderer(load_assembly(ROOT / "models/parts/ring_housing/ring_housing.step")) as renderer:
+        yield PartEdges(renderer)
+
+
+def viewpoint(part: PartEdges, azimuth: float, tilt: float) -> Pose:
+    """T_camera_part, 0.32 m away, `tilt` off the ring's axis."""
+    direction = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
+    centre = part.renderer.assembly.centre
+    return inverse(look_at(centre + 0.32 * direction, centre))
+
+
+def picture(part: PartEdges, pose: Pose, seed: int = 0, camera: CameraModel = CAMERA, hidden: tuple[str, ...] = ()):
+    """A lit part before a soft background, with noise."""
+    rng = np.random.default_rng(seed)
+    lights = tuple(Light((*rng.normal(0, 0.12, 2), 0.0), rng.uniform(0.3, 0.6)) for _ in range(3))
+    surfaces = {n: Material(rng.uniform(0.3, 0.8), rng.uniform(0, 0.4)) for n in part.renderer.assembly.names}
+    light, covered = part.renderer.shade(pose, camera, Shading(lights, 0.15, (0.1, -0.1, 0), surfaces), hidden)
+    coarse = rng.uniform(0, 0.15, (6, 8)).astype(np.float32)
+    behind = cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
+    grey = cv2.GaussianBlur(np.where(covered, light, behind), (0, 0), 0.7) * 170
+    return np.clip(grey + rng.normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
+
+
+def prior_of(part: PartEdges, truth: Pose, twist: np.ndarray) -> Pose:
+    """The truth moved about the part's centre."""
+    centre = make_pose(None, part.renderer.assembly.centre)
+    return perturb(truth @ centre, twist) @ inverse(centre)
+
+
+def errors(part: PartEdges, truth: Pose, found: Pose) -> tuple[float, float, float]:
+    """Metres at the part's centre, of them across the camera's axis, and radians."""
+    centre = part.renderer.assembly.centre[None]
+    off = (transform(found, centre) - transform(truth, centre))[0]
+    return float(np.linalg.norm(off)), float(np.hypot(*off[:2])), rotation_angle(truth[:3, :3].T @ found[:3, :3])
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(azimuth=st.floats(-3.1, 3.1), tilt=st.floats(0.5, 0.75), twist=st.tuples(*[unit] * 6), seed=st.integers(0, 50))
+def test_recovers_random_deviations(part: PartEdges, azimuth: float, tilt: float, twist: tuple, seed: int) -> None:
+    truth = viewpoint(part, azimuth, tilt)
+    scale = np.array([BOUND[0]] * 3 + [BOUND[1]] * 3) / np.sqrt(3)
+    found = align(picture(part, truth, seed), CAMERA, part, prior_of(part, truth, np.array(twist) * scale), BOUND)
+    assert found.accepted, found.reason
+    whole, across, angle = errors(part, truth, found.T_camera_part)
+    assert across < 0.0001 and whole < 0.0005 and angle < np.radians(0.4)
+    step = inverse(truth) @ found.T_camera_part
+    twist_found = np.concatenate([step[:3, 3], cv2.Rodrigues(step[:3, :3])[0].ravel()])
+    assert twist_found @ np.linalg.solve(found.covariance, twist_found) / 6 < 15
+
+
+def test_a_missing_component_and_a_distorted_colour_image_do_not_matter(part: PartEdges) -> None:
+    lens = replace(CAMERA, distortion=np.array([-0.15, 0.05, 0.001, -0.001, 0.0]))
+    truth = viewpoint(part, 0.4, 0.6)
+    image = picture(part, truth, 3, lens, ("clip_left", "screw_2"))
+    prior = prior_of(part, truth, np.array([0.001, -0.001, 0.0005, 0.01, -0.01, 0.01]))
+    found = align(np.repeat(image[..., None], 3, axis=2), lens, part, prior, BOUND)
+    assert found.accepted, found.reason
+    assert errors(part, truth, found.T_camera_part)[1] < 0.0001
+    drawn = alignment_picture(image, found)
+    assert drawn.shape == (600, 800, 3) and np.all(drawn == FOUND, axis=2).sum() > 100
+
+
+def test_refuses_what_does_not_show_the_part(part: PartEdges) -> None:
+    prior = viewpoint(part, 0.3, 0.6)
+    rng = np.random.default_rng(1)
+    empty = np.full((600, 800), 40, np.uint8)
+    noise = rng.integers(0, 256, (600, 800)).astype(np.uint8)
+    blobs = cv2.GaussianBlur(rng.normal(0, 1, (600, 800)), (0, 0), 4)
+    clutter = np.clip(128 + blobs / blobs.std() * 60, 0, 255).astype(np.uint8)
+    for image in (empty * 0, empty, noise, clutter):
+        answer = align(image, CAMERA, part, prior, BOUND)
+        assert not answer.accepted and answer.reason
+        assert answer.T_camera_part.shape == (4, 4)
+
+
+def test_refuses_another_part(part: PartEdges) -> None:
+    import trimesh
+
+    from inspection_cell.cad.assembly import Component
+
+    meshes = [trimesh.creation.annulus(0.018, 0.03, 0.016), trimesh.creation.box((0.05, 0.04, 0.02))]
+    for mesh in meshes:
+        other = Component("other", np.asarray(mesh.vertices) + (0, 0, 0.008), np.asarray(mesh.faces, np.int32))
+        with GeometryRenderer(Assembly((other,), "0")) as renderer:
+            pose = viewpoint(part, 0.3, 0.6)
+            image = picture(PartEdges(renderer), pose)
+        answer = align(image, CAMERA, part, pose, BOUND)
+        assert not answer.accepted, f"quality {answer.quality}, sharpness {answer.sharpness}"
+
+
+def test_refuses_deviations_beyond_the_bound(part: PartEdges) -> None:
+    truth = viewpoint(part, 1.0, 0.6)
+    image = picture(part, truth)
+    for twist in ([0.006, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.12], [0, 0.02, 0, 0, 0.1, 0]):
+        answer = align(image, CAMERA, part, prior_of(part, truth, np.array(twist, float)), BOUND)
+        assert not answer.accepted
+
+
+def test_refuses_broken_input_with_a_reason(part: PartEdges) -> None:
+    prior = viewpoint(part, 0.3, 0.6)
+    image = picture(part, prior)
+    nan_pose, nan_image = prior.copy(), image.astype(float)
+    nan_pose[0, 3], nan_image[5, 5] = np.nan, np.nan
+    skewed = prior.copy()
+    skewed[0, 0] *= 1.1
+    for arguments, reason in [
+        ((nan_image, CAMERA, part, prior, BOUND), "not finite"),
+        ((image, CAMERA, part, nan_pose, BOUND), "not a finite rigid pose"),
+        ((image, CAMERA, part, skewed, BOUND), "not a finite rigid pose"),
+        ((image[:300], CAMERA, part, prior, BOUND), "the camera 600x800"),
+        ((image, CAMERA, part, prior, (np.nan, 0.03)), "bound"),
+        ((image, CAMERA, part, prior, (0.0, 0.03)), "bound"),
+        ((image, CAMERA, part, make_pose(None, (0, 0, -0.3)), BOUND), "behind"),
+        ((image, CAMERA, part, make_pose(None, (3.0, 0, 0.3)), BOUND), "outside"),
+    ]:
+        answer = align(*arguments)
+        assert not answer.accepted and reason in answer.reason, answer.reason
+        assert np.all(np.isinf(np.diag(answer.covariance)))
