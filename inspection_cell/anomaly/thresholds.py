@@ -2,7 +2,8 @@
 
 The scores must be cross-fitted: each good part judged by a model that has not seen it. With fewer parts than dimensions
 a model's own training parts score far too low, and every new good part would be above their maximum. Cross-fitted
-models saw fewer parts than the final one, so new good parts score a little lower than these: the limits err towards rejecting.
+models saw fewer parts than the final one, so new good parts score a little lower than these: the limits are then
+a little high, and hold back fewer good parts than stated.
 """
 
 from __future__ import annotations

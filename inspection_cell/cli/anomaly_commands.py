@@ -1,4 +1,4 @@
-"""`inspection-cell fit-anomaly` and `inspect-folder`: a model from a folder of good images, and a folder judged by it."""
+"""`inspection-cell fit-anomaly` and `inspect-folder`: a model from good images, and a folder judged by it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, load_backbone, with_measured_scales
+from inspection_cell.anomaly.backbone_card import describe_backbone, write_card
 from inspection_cell.anomaly.errors import AnomalyError
 from inspection_cell.anomaly.evaluate import training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views
@@ -21,7 +22,7 @@ VIEW_ID = "view"
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Registers `fit-anomaly` and `inspect-folder`; each sets `run`, a function of the namespace that gives the exit code."""
+    """Registers `fit-anomaly`, `describe-backbone` and `inspect-folder`; each sets `run(namespace)`, which gives the exit code."""
     fit = subparsers.add_parser("fit-anomaly", help="fit an anomaly model from images of good parts")
     fit.add_argument("folder", type=Path, help="a folder of good images, or a data set with train/good")
     fit.add_argument("--backbone", type=Path, default=DEFAULT_BACKBONE, help="folder with card, or an ONNX file")
@@ -32,9 +33,33 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--tolerance", type=int, default=1, help="how far parts lie apart, in steps of 16 pixels of the square"
     )
     fit.set_defaults(run=fit_anomaly)
+    _add_describe(subparsers)
     inspect = subparsers.add_parser("inspect-folder", help="judge a folder of images with a fitted model")
     add_inspect_arguments(inspect)
     inspect.set_defaults(run=inspect_folder_command)
+
+
+def _add_describe(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    describe = subparsers.add_parser("describe-backbone", help="write the card of an ONNX feature extractor")
+    describe.add_argument("onnx", type=Path, help="the network; the card goes beside it")
+    describe.add_argument("--outputs", nargs=3, metavar="TENSOR", help="tensors at strides 4, 8, 16 (default: found)")
+    describe.add_argument("--provenance", default="unknown", help="where the weights come from, and their licence")
+    describe.set_defaults(run=describe_command)
+
+
+def describe_command(arguments: argparse.Namespace) -> int:
+    """Writes `<name>.card.json`, or card.json beside backbone.onnx; 2 where the input is wrong."""
+    file: Path = arguments.onnx
+    try:
+        card = describe_backbone(file, tuple(arguments.outputs) if arguments.outputs else None, arguments.provenance)
+        card = with_measured_scales(load_backbone(file, card=card))
+    except (AnomalyError, OSError) as error:
+        print(f"describe-backbone: {error}", file=sys.stderr)
+        return 2
+    target = file.parent / CARD_NAME if file.name == ONNX_NAME else file.with_suffix(".card.json")
+    write_card(card, target)
+    print(f"{target}: outputs {', '.join(output.name for output in card.outputs)}")
+    return 0
 
 
 def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
