@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from inspection_cell.anomaly.picture import contact_sheet, overlay, tile, verdic
 from inspection_cell.anomaly.score import AnomalyModel, AnomalyScore
 
 _SHEET_TILES = 12
+_NEAR = 8
+"""Twice the heat map's sigma, pixels of the model's square."""
 _PIXEL_STEP = 2
 """Every other pixel of a heat map smoothed with sigma 4 says as much as all of them."""
 
@@ -26,6 +29,8 @@ class FolderResult:
     Attributes:
         images, scores: in the same order.
         image_auroc, pixel_auroc: NaN where there are no labels or masks.
+        on_defect: share of the images with a mask whose hottest spot lies on it or within `_NEAR` pixels of it; NaN
+            without masks. A high image AUROC with a low share means that something else than the defect gives it away.
         seconds: median wall time an image, without reading it.
     """
 
@@ -33,6 +38,7 @@ class FolderResult:
     scores: NDArray[np.float64]
     image_auroc: float
     pixel_auroc: float
+    on_defect: float
     seconds: float
 
 
@@ -54,6 +60,7 @@ def inspect_folder(
     """
     images = [image for kind in _by_kind(labelled_images(folder)) for image in kind[::every]]
     scores, seconds, pixel_heat, pixel_truth = [], [], [], []
+    hits: list[bool] = []
     tiles: list[tuple[float, NDArray[np.uint8]]] = []
     for i, image in enumerate(images):
         pixels = read_image(image.path)
@@ -64,6 +71,8 @@ def inspect_folder(
             heat, truth = _pixels(found, image)
             pixel_heat.append(heat)
             pixel_truth.append(truth)
+        if image.mask:
+            hits.append(_hits(found, image.mask))
         if sheet:
             tiles = sorted([*tiles, (found.score, _tile(model, image, pixels, found))], key=lambda t: -t[0])
             tiles = tiles[:_SHEET_TILES]
@@ -78,6 +87,7 @@ def inspect_folder(
         np.array(scores),
         auroc(scores, defective) if labelled else float("nan"),
         auroc(np.concatenate(pixel_heat), np.concatenate(pixel_truth)) if pixel_heat else float("nan"),
+        float(np.mean(hits)) if hits else float("nan"),
         float(np.median(seconds)),
     )
 
@@ -95,6 +105,14 @@ def _pixels(found: AnomalyScore, image: LabelledImage) -> tuple[NDArray[np.float
         return heat, np.zeros(len(heat), bool)
     truth = found.mapping.mask_to_model(read_mask(image.mask))
     return heat, truth[::_PIXEL_STEP, ::_PIXEL_STEP][inside]
+
+
+def _hits(found: AnomalyScore, mask: Path) -> bool:
+    """Whether the hottest spot inside the image lies on the mask or near it."""
+    near = np.ones((2 * _NEAR + 1, 2 * _NEAR + 1), np.uint8)
+    reach = cv2.dilate(found.mapping.mask_to_model(read_mask(mask)).astype(np.uint8), near)
+    heat = np.where(found.mapping.inside(), found.heat_map, -np.inf)
+    return bool(reach.ravel()[int(np.argmax(heat))])
 
 
 def _tile(

@@ -22,7 +22,7 @@ VIEW_ID = "view"
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Registers `fit-anomaly`, `describe-backbone` and `inspect-folder`; each sets `run(namespace)`, which gives the exit code."""
+    """Registers `fit-anomaly`, `describe-backbone` and `inspect-folder`; `run(namespace)` gives the exit code."""
     fit = subparsers.add_parser("fit-anomaly", help="fit an anomaly model from images of good parts")
     fit.add_argument("folder", type=Path, help="a folder of good images, or a data set with train/good")
     fit.add_argument("--backbone", type=Path, default=DEFAULT_BACKBONE, help="folder with card, or an ONNX file")
@@ -126,7 +126,7 @@ def print_folder(result: FolderResult, model: AnomalyModel) -> None:
     if not np.isnan(result.image_auroc):
         print(f"image AUROC {result.image_auroc:.3f}")
     if not np.isnan(result.pixel_auroc):
-        print(f"pixel AUROC {result.pixel_auroc:.3f}")
+        print(f"pixel AUROC {result.pixel_auroc:.3f}, hottest spot on the defect in {100 * result.on_defect:.0f} %")
 
 
 def _judged(score: float, limits: Limits) -> str:
