@@ -32,6 +32,7 @@ from inspection_cell.devices.camera import (
     SettingRefused,
     WrongFrameSize,
     build_camera,
+    emulation,
 )
 
 pytest.importorskip("pypylon", reason='pypylon is not installed: pip install "inspection_cell[camera]"')
@@ -149,6 +150,35 @@ def test_a_frame_of_another_size_is_refused_at_once(opened: Callable[..., Camera
     with pytest.raises(WrongFrameSize, match=f"{WIDTH}x{HEIGHT}"):
         camera.capture(0.01, 0.0, 1.0)
     assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, noise(2))
+
+
+def test_a_picture_source_out_of_reach_is_a_failed_grab(opened: Callable[..., Camera]) -> None:
+    def unreachable(request: ExposureRequest) -> NDArray[np.uint8]:
+        raise ConnectionResetError("simulation gone")
+
+    with pytest.raises(GrabFailed, match="simulation gone"):
+        opened(unreachable).capture(0.01, 0.0, 1.0)
+
+
+def test_full_shared_memory_is_a_failed_grab(
+    opened: Callable[..., Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs root and the right to mount a tmpfs")
+    try:
+        monkeypatch.setattr(emulation, "_SHARED_MEMORY", tmp_path)
+        camera = opened(lambda request: noise(1))
+        assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, noise(1))
+        filler = tmp_path / "filler"
+        filler.write_bytes(bytes(210_000))
+        with pytest.raises(GrabFailed, match="No space"):
+            camera.capture(0.01, 0.0, 1.0)
+        filler.unlink()
+        assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, noise(1))
+        camera.close()
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 def test_a_frame_nobody_asked_for_is_never_taken_for_the_answer(opened: Callable[..., Camera]) -> None:

@@ -97,7 +97,7 @@ class Camera(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether `capture` may be called."""
+        """Whether it is connected; one that was lost is connected again by the next `capture`."""
 
     @property
     def info(self) -> CameraInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,8 @@ _PIXEL_FORMATS = {
     "bayer_gbrg8": ("BayerGB8",),
     "bayer_bggr8": ("BayerBG8",),
 }
+
+_POLL_S = 0.0005
 
 
 class Feed(Protocol):
@@ -95,7 +98,7 @@ class BaslerCamera:
             info = self.info
             while True:
                 try:
-                    return self._attempt(request, timeout_s, info, tuple(reasons))
+                    return self._attempt(request, timeout_s, tuple(reasons))
                 except (GrabTimeout, GrabFailed, CameraLost, CameraNotFound) as error:
                     reasons.append(f"{type(error).__name__}: {error}")
                     if len(reasons) > self._config.retries:
@@ -104,7 +107,7 @@ class BaslerCamera:
                         message = f"camera {info.serial}: {error} (attempt {len(reasons)}, the last)"
                         raise kind(message, tuple(reasons)) from error
 
-    def _attempt(self, request: ExposureRequest, timeout_s: float, info: CameraInfo, reasons: tuple[str, ...]) -> Grab:
+    def _attempt(self, request: ExposureRequest, timeout_s: float, reasons: tuple[str, ...]) -> Grab:
         if self._device is None:
             self._device, self._info = self._connect()
         try:
@@ -116,31 +119,31 @@ class BaslerCamera:
             deadline = time.monotonic() + timeout_s
             stamp_ns = self._trigger(deadline)
             image = self._retrieve(deadline, timeout_s)
-        except GrabTimeout:
+        except GrabTimeout as error:
+            if self._is_gone():
+                self._drop()
+                raise CameraLost("connection lost while waiting for a frame") from error
             # A late frame must not be taken for the answer to the next trigger.
             self._restart_grabbing()
             raise
         except self._genicam.GenericException as error:
             raise self._diagnose(error) from error
-        return Grab(
-            image, self._config.encoding, stamp_ns, exposure_s, gain_db, len(reasons) + 1, reasons, self._info or info
-        )
+        return Grab(image, self._config.encoding, stamp_ns, exposure_s, gain_db, len(reasons) + 1, reasons, self.info)
 
     def _trigger(self, deadline: float) -> int:
-        # A trigger that comes too early is lost. Asked again and again instead of once with a timeout: there pylon 26.9
-        # was seen never to return.
-        while not self._device.WaitForFrameTriggerReady(0, self._pylon.TimeoutHandling_Return):
-            if time.monotonic() > deadline:
-                raise GrabTimeout("the camera does not become ready for a trigger")
-            time.sleep(0.0005)
+        # A trigger that comes too early is lost.
+        device, at_once = self._device, self._pylon.TimeoutHandling_Return
+        if not _wait(lambda: device.WaitForFrameTriggerReady(0, at_once), deadline):
+            raise GrabTimeout("the camera does not become ready for a trigger")
         stamp_ns = time.time_ns()
         self._device.TriggerSoftware.Execute()
         return stamp_ns
 
     def _retrieve(self, deadline: float, timeout_s: float) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        result = self._device.RetrieveResult(_ms_until(deadline), self._pylon.TimeoutHandling_Return)
-        if not result.IsValid():
+        device = self._device
+        if not _wait(lambda: device.NumReadyBuffers.Value > 0, deadline):
             raise GrabTimeout(f"no frame within {timeout_s:g} s")
+        result = device.RetrieveResult(0, self._pylon.TimeoutHandling_Return)
         try:
             if not result.GrabSucceeded():
                 raise GrabFailed(f"pylon error {result.GetErrorCode():#x}: {result.GetErrorDescription()}")
@@ -156,12 +159,15 @@ class BaslerCamera:
 
     def _diagnose(self, error: Exception) -> CameraError:
         """What a pylon exception in the middle of a grab means; a lost device is dropped, for the next attempt."""
-        device = self._device
-        if device.IsCameraDeviceRemoved() or not device.IsPylonDeviceAttached() or not device.IsOpen():
+        if self._is_gone():
             self._drop()
             return CameraLost(f"connection lost: {_first_line(error)}")
         self._restart_grabbing()
         return GrabFailed(_first_line(error))
+
+    def _is_gone(self) -> bool:
+        device = self._device
+        return device.IsCameraDeviceRemoved() or not device.IsPylonDeviceAttached() or not device.IsOpen()
 
     def _restart_grabbing(self) -> None:
         try:
@@ -199,7 +205,7 @@ class BaslerCamera:
         except Exception as error:
             if device is not None:
                 device.Close()
-            if isinstance(error, self._genicam.GenericException):
+            if isinstance(error, self._genicam.GenericException | OSError):
                 raise CameraNotFound(f"camera {config.serial} does not open: {_first_line(error)}") from error
             raise
         simulated = device.GetDeviceInfo().GetDeviceClass() == EMULATED_CLASS
@@ -261,8 +267,16 @@ def _choose(device: Any, node: str, *names: str) -> None:
     raise SettingRefused(f"{node} {names[0]}: this camera allows {', '.join(parameter.Symbolics)}")
 
 
-def _ms_until(deadline: float) -> int:
-    return max(0, round((deadline - time.monotonic()) * 1e3))
+def _wait(condition: Callable[[], bool], deadline: float) -> bool:
+    """Asks until the condition holds (True) or the time is up (False).
+
+    pylon's own waits are not used: on a busy machine they were seen (26.9) never to return when their time was up.
+    """
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -62,33 +62,38 @@ class EmulatorFeed:
         """Makes the picture source's answer the next thing that the camera grabs.
 
         Raises:
-            GrabFailed: the picture source raised an OSError, a lost connection for one.
+            GrabFailed: an OSError on the way: the connection to the picture source lost, shared memory full.
             WrongFrameSize: the picture is larger than the frame: the emulator would crop it and say nothing.
         """
         try:
             answer = self._picture_source(request)
+            if isinstance(answer, EmulatorFault):
+                self._fail(answer)
+            else:
+                self._show(self._as_file_content(answer))
         except OSError as error:
-            raise GrabFailed(f"the picture source of camera {self._config.serial} does not answer: {error}") from error
-        if isinstance(answer, EmulatorFault):
-            self._fail(answer)
-            return
-        height, width = answer.shape[:2]
+            raise GrabFailed(f"emulated camera {self._config.serial} gets no picture: {error}") from error
+
+    def _as_file_content(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
         if width > self._config.width or height > self._config.height:
             raise WrongFrameSize(
                 f"emulated camera {self._config.serial}: picture of {width}x{height} for frames of "
                 f"{self._config.width}x{self._config.height}: let the picture source make that size"
             )
-        self._show(cv2.cvtColor(answer, cv2.COLOR_BGR2RGB) if self._config.encoding == "bgr8" else answer)
+        if self._config.encoding == "bgr8":
+            return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        return picture
 
     def close(self) -> None:
         """Removes the pictures."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _show(self, picture: NDArray[np.generic]) -> None:
+    def _show(self, picture: NDArray[np.uint8]) -> None:
         # The emulator reads a file again only when its name changes: it alternates between two. Both names get the
         # same new picture, so that it does not matter which is next.
         fresh = self._folder / "fresh"
-        write_tiff(fresh, np.asarray(picture, np.uint8))
+        write_tiff(fresh, picture)
         for name in ("a.tiff", "b.tiff"):
             linked = self._folder / "linked"
             linked.unlink(missing_ok=True)
