@@ -18,6 +18,14 @@ class PresenceModelError(ValueError):
     """A model that must not judge; the text names the file, the field and the cure."""
 
 
+class NoPresenceModel(PresenceModelError):
+    """There is no model where one is named."""
+
+
+class WrongPresenceModel(PresenceModelError):
+    """The model is another one than the one named."""
+
+
 @dataclass(frozen=True)
 class PresenceCard:
     """What a model is, and how its answers are to be read.
@@ -73,7 +81,7 @@ def read_card(folder: Path, expected_hash: str | None) -> PresenceCard:
     """
     found = package_hash(folder)
     if expected_hash is not None and found != expected_hash:
-        raise PresenceModelError(
+        raise WrongPresenceModel(
             f"{folder}: hash {found} is not the recipe's {expected_hash}; put the right model there, or name this one"
         )
     path = folder / CARD_FILE
@@ -102,6 +110,6 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PresenceModelError(
+        raise NoPresenceModel(
             f"{path}: cannot be read ({error.strerror}); check the recipe's model folder"
         ) from error

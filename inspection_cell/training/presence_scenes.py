@@ -45,7 +45,7 @@ class SceneSettings:
     pose_rad: float = 0.002
     distance: tuple[float, float] = (5.5, 12.0)
     off_axis_deg: tuple[float, float] = (10.0, 60.0)
-    wrong_each: int = 36
+    wrong_each: int = 42
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class SceneMaker:
         """T_camera_part from above or below, the part somewhere near the middle of the image."""
         rng = self.rng
         tilt, around = np.radians(rng.uniform(*self.settings.off_axis_deg)), rng.uniform(-np.pi, np.pi)
-        side = 1.0 if rng.random() < 0.75 else -1.0
+        side = 1.0 if rng.random() < 0.85 else -1.0
         direction = np.array([np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), side * np.cos(tilt)])
         centre = self.right.centre
         eye = centre + direction * self.right.radius * rng.uniform(*self.settings.distance)
@@ -142,9 +142,11 @@ class SceneMaker:
         if box is None:
             return None
         crop = crop_camera(self.camera, box, SIZE_PX)
+        with_it = self.renderer.render(T, crop, self._wrong_names, occluders)
+        if not (with_it.ids == index).any():
+            return None
         others = [n for n in self.all.names if n != name]
         alone = int(np.count_nonzero(self.renderer.render(T, crop, others).ids == index))
-        with_it = self.renderer.render(T, crop, self._wrong_names, occluders)
         without = self.renderer.render(T, crop, [*self._wrong_names, name], occluders)
         inside = inside_image(self.camera, box, (SIZE_PX, SIZE_PX))
         return made_of(with_it, without, index, alone, inside, box)

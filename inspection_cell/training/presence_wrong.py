@@ -27,7 +27,7 @@ def _wrong(
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     low, high = right.vertices.min(axis=0), right.vertices.max(axis=0)
     # Every kind in turn: none of them is what the cell will meet, together they surround it.
-    kind = number % 6
+    kind = number % 7
     if kind == 0:
         mesh = _shape_in(low, high, rng)
     elif kind == 1:
@@ -42,6 +42,8 @@ def _wrong(
     elif kind == 3:
         mesh = trimesh.Trimesh(_stretched(right.vertices, low, rng, 0.35), right.faces)
     elif kind == 4:
+        mesh = _socket(low, high, rng)
+    elif kind == 5:
         mesh = trimesh.Trimesh(_misplaced(right.vertices, rng), right.faces)
     else:
         mesh = trimesh.Trimesh(_misplaced(_stretched(right.vertices, low, rng, 0.2), rng), right.faces)
@@ -61,6 +63,21 @@ def _shape_in(low: NDArray[np.float64], high: NDArray[np.float64], rng: np.rando
     mesh = shapes[rng.choice(4, p=[0.3, 0.4, 0.15, 0.15])]()
     mesh.apply_transform(make_pose(rotation_from_vector((0, 0, rng.uniform(-np.pi, np.pi)))))
     mesh.apply_scale(size)
+    mesh.apply_translation((low + high) / 2)
+    return mesh
+
+
+def _socket(low: NDArray[np.float64], high: NDArray[np.float64], rng: np.random.Generator) -> trimesh.Trimesh:
+    """A round, square or six-sided block of about the component's size with a hollow in its top."""
+    outer, inner = int(rng.choice([4, 6, 32])), int(rng.choice([3, 4, 6, 32]))
+    body = trimesh.creation.cylinder(0.5, 1.0, sections=outer)
+    hollow = rng.uniform(0.2, 0.4)
+    walls = trimesh.creation.annulus(hollow, 0.5, rng.uniform(0.05, 0.3), sections=inner)
+    walls.apply_translation((0, 0, 0.5 + walls.extents[2] / 2))
+    mesh = trimesh.util.concatenate([body, walls])
+    mesh.apply_transform(make_pose(rotation_from_vector((0, 0, rng.uniform(-np.pi, np.pi)))))
+    mesh.apply_translation((0, 0, -mesh.bounds.mean(axis=0)[2]))
+    mesh.apply_scale((high - low) * rng.uniform(0.75, 1.1, 3) / mesh.extents)
     mesh.apply_translation((low + high) / 2)
     return mesh
 
