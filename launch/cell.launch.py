@@ -1,4 +1,4 @@
-"""Starts the cell under a ROS 2 installation: `ros2 launch inspection_cell cell.launch.py config:=FILE data:=FOLDER`."""
+"""Starts the cell: `ros2 launch inspection_cell cell.launch.py config:=FILE data:=FOLDER`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 export PATH="$venv/bin:$PATH" AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv"
 export LD_LIBRARY_PATH="$venv/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-if ! { cmake -S "$here/interfaces" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
+if ! { cmake -S "$here/interfaces" -B "$build" -DCMAKE_CXX_FLAGS="-O0" -DCMAKE_C_FLAGS="-O0" -DBUILD_TESTING=OFF \
          -DCMAKE_INSTALL_PREFIX="$venv" -DPython3_EXECUTABLE="$venv/bin/python" \
        && cmake --build "$build" --parallel "$(nproc)" --target install; } >"$build/log" 2>&1; then
   tail -n 40 "$build/log" >&2

@@ -13,6 +13,14 @@ class ModelError(AnomalyError):
     """A backbone or a model package that is missing, damaged, foreign or not the expected one."""
 
 
+class ModelMissing(ModelError):
+    """There is no model where one is named."""
+
+
+class WrongHash(ModelError):
+    """The model is another one than the one named."""
+
+
 class FitError(AnomalyError):
     """Good images from which no model can be fitted."""
 

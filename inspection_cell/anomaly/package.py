@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.anomaly.errors import ModelError
+from inspection_cell.anomaly.errors import ModelError, ModelMissing, WrongHash
 from inspection_cell.anomaly.padim import Gaussians
 from inspection_cell.anomaly.thresholds import Limits, Normaliser
 
@@ -114,7 +114,7 @@ def package_hash(folder: Path) -> str:
     """
     card_file = folder / CARD_NAME
     if not card_file.is_file():
-        raise ModelError(f"{folder}: not a model package ({CARD_NAME} is missing); fit it with `fit-anomaly`")
+        raise ModelMissing(f"{folder}: not a model package ({CARD_NAME} is missing); fit it with `fit-anomaly`")
     total = hashlib.sha256(card_file.read_bytes())
     for file in sorted(folder.glob("*.npy")):
         total.update(f"{file.name} {_sha256(file)}\n".encode())
@@ -129,7 +129,7 @@ def load_package(folder: Path, expected_hash: str | None = None) -> Package:
     """
     found = package_hash(folder)
     if expected_hash is not None and found != expected_hash:
-        raise ModelError(f"{folder}: the package's hash is {found[:12]}..., expected {expected_hash[:12]}...")
+        raise WrongHash(f"{folder}: the package's hash is {found[:12]}..., expected {expected_hash[:12]}...")
     card = _read_card(folder / CARD_NAME)
     arrays = {name: _read_array(folder / f"{name}.npy", digest) for name, digest in card.arrays.items()}
     try:

@@ -1,4 +1,4 @@
-"""`inspection-cell ...`: every command of the cell; each lives in a module of its own, imported when it is called."""
+"""`inspection-cell ...`: every command of the cell; the commands live in the modules beside this one."""
 
 from __future__ import annotations
 

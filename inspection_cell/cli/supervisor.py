@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -117,8 +119,13 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         log_folder = self.data / "log"
         log_folder.mkdir(parents=True, exist_ok=True)
-        # A process group of its own: Ctrl-C in the terminal reaches only us, and we stop them in order.
-        options = {"start_new_session": True, "env": os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}}
+        # A session of its own: Ctrl-C in the terminal reaches only us, and we stop them in order. Should we die without
+        # a chance to stop them, the kernel ends them.
+        options = {
+            "preexec_fn": _end_with_parent,
+            "start_new_session": True,
+            "env": os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        }
         if self.quiet:
             with (log_folder / f"{child.name[:60]}.log").open("ab") as log:
                 child.process = subprocess.Popen(child.command, stdout=log, stderr=log, **options)  # type: ignore[call-overload]
@@ -128,7 +135,10 @@ class Supervisor:
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        pass
+
+
+def _end_with_parent() -> None:
+    """Asks Linux to send this process SIGTERM when its parent dies (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,8 +1,8 @@
 """The cell's services as plain calls: what a PLC does, from Python.
 
-    with CellClient() as cell:
-        cell.select_recipe("ring_housing")
-        verdict = cell.inspect("request-1", "4711")
+with CellClient() as cell:
+    cell.select_recipe("ring_housing")
+    verdict = cell.inspect("request-1", "4711")
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from inspection_cell.core.state import State
 from inspection_cell.core.verdict import Event, PartVerdict
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.waiting import wait_for
+from inspection_cell.sequence.controller import Status
 
 
 class CellRefused(RuntimeError):
@@ -120,7 +121,7 @@ class CellClient:
             with self._changed:
                 self._changed.wait_for(lambda: inspection_id in self._verdicts, 1.0)
             answer = self.result(inspection_id)
-            if answer.status in (srv.GetResult.Response.DONE, srv.GetResult.Response.INTERRUPTED):
+            if answer.status in (Status.DONE, Status.INTERRUPTED):
                 self.acknowledge(inspection_id)
                 return convert.verdict_from_msg(answer.verdict)
         raise CellTimeout(f"inspection {inspection_id} did not end within {timeout_s:.0f} s")
@@ -171,9 +172,7 @@ class CellClient:
 
     def wait_until_up(self, timeout_s: float = 120.0) -> msg.CellState:
         """Waits until the nodes are up: INITIALIZED, READY, or ERROR with a reason. Raises CellTimeout."""
-        return self.wait_for_state(
-            lambda s: s.state in (State.INITIALIZED, State.READY, State.ERROR), timeout_s
-        )
+        return self.wait_for_state(lambda s: s.state in (State.INITIALIZED, State.READY, State.ERROR), timeout_s)
 
     def _accepted(self, response: Any) -> Any:
         if not response.accepted:

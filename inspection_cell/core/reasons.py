@@ -1,4 +1,4 @@
-"""Reason codes: why an inspection ended as it did. Numbers are stable; a PLC may switch on them. docs/reasons.md is made from here."""
+"""Reason codes: why an inspection ended as it did. Stable numbers a PLC may switch on; docs/reasons.md lists them."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from inspection_cell.core.check import Outcome
+from inspection_cell.core.check import Outcome, outcome_of
 from inspection_cell.core.plan import CheckKind, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
-from inspection_cell.decision.validity import Evidence, Judged, outcome_of
+from inspection_cell.decision.validity import Evidence, Judged
 
 
 @dataclass(frozen=True)

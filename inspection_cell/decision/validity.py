@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from inspection_cell.core.check import CheckResult, Outcome
+from inspection_cell.core.check import CheckResult, Outcome, outcome_of
 from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.decision.plan_faults import SCORED, alignments_of_views
@@ -36,14 +36,6 @@ class Evidence:
     not_applicable: tuple[ExpectedCheck, ...]
     losses: tuple[Reason, ...]
     unexpected: tuple[Reason, ...]
-
-
-def outcome_of(check: ExpectedCheck, score: float) -> Outcome:
-    """The outcome that a finite score means under the plan's limits; a weight's score counts by its size."""
-    size = abs(score) if check.kind is CheckKind.WEIGHT else score
-    if size > check.limit_defect:
-        return Outcome.DEFECT
-    return Outcome.UNCERTAIN if size > check.limit_uncertain else Outcome.NOTHING_FOUND
 
 
 def sort_evidence(plan: InspectionPlan, results: Iterable[CheckResult]) -> Evidence:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from inspection_cell.core.check import CheckResult, Outcome
+from inspection_cell.core.check import CheckResult, Outcome, outcome_of
 from inspection_cell.core.plan import CheckKind, ExpectedCheck
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.view import Weight
-from inspection_cell.decision.validity import outcome_of
 
 
 def judge_weight(expected: ExpectedCheck, weight: Weight) -> CheckResult:

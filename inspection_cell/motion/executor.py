@@ -56,7 +56,7 @@ class TaskExecutor:
 
     @property
     def disposition(self) -> Disposition:
-        """Where the part is."""
+        """Where the part is, or was put down last."""
         if self._place.held:
             return Disposition.GRIPPER
         return DISPOSITIONS.get(self._place.at, self._last_bin)
@@ -96,6 +96,8 @@ class TaskExecutor:
         if self._place.held and not self._holds():
             self._place = Place()
             self._last_bin = Disposition.UNKNOWN
+        if not self._place.held and self._is_planned("home"):
+            return [self.plan.step("home", q)]
         steps = [retreat(self._workplace, q, self._place)]
         if self._place.held:
             steps.append(place_live(self._workplace, self._home, self._place.held, "rework"))

@@ -50,17 +50,13 @@ class AlignmentNode(StationNode[AlignmentStation | None]):
     def _align(self, arrival: Arrival, image: NDArray[np.uint8]) -> None:
         if self.analysis is None:
             raise ValueError("the recipe has no alignment section")
-        alignment, estimate = self.analysis.judge(
-            arrival.view, image, arrival.message.frame.encoding, time.time_ns()
-        )
+        alignment, estimate = self.analysis.judge(arrival.view, image, arrival.message.frame.encoding, time.time_ns())
         self._alignments.publish(convert.alignment_to_msg(alignment, arrival.message.header.frame_id))
         if self._debug.get_subscription_count():
             picture = self.analysis.picture(image, arrival.message.frame.encoding, estimate)
             ok, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]))
             if ok:
-                self._debug.publish(
-                    CompressedImage(header=arrival.message.header, format="jpeg", data=jpeg.tobytes())
-                )
+                self._debug.publish(CompressedImage(header=arrival.message.header, format="jpeg", data=jpeg.tobytes()))
 
     def report_failure(self, plan: InspectionPlan, view_id: str, reason: Reason) -> None:
         """A refused alignment, so that nobody waits for one."""

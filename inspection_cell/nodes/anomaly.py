@@ -40,7 +40,5 @@ class AnomalyNode(AlignedStationNode[AnomalyStation | None]):
     ) -> list[tuple[CheckResult, NDArray[np.uint8] | None]]:
         if self.analysis is None:
             raise ValueError("no anomaly models are loaded")
-        check = next(
-            c for c in arrival.plan.checks if c.kind is self.kind and c.view_id == arrival.view.view_id
-        )
+        check = next(c for c in arrival.plan.checks if c.kind is self.kind and c.view_id == arrival.view.view_id)
         return [self.analysis.judge(check, arrival.view, image, arrival.message.frame.encoding, alignment)]

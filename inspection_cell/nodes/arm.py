@@ -26,10 +26,10 @@ from inspection_cell.motion.task import load_or_plan
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.faults import reason_of
 from inspection_cell.nodes.managed import ManagedNode
-from inspection_cell.simulation.link import connect_world
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.recipe.recipe import load_recipe
 from inspection_cell.recipe.scene import motion_views, scene_of
+from inspection_cell.simulation.link import connect_world
 
 JOINT_STATE_PERIOD_S = 0.02
 

@@ -1,4 +1,4 @@
-"""A camera node: sets the light, triggers, puts the frame into shared memory, publishes the View, stores the pixels."""
+"""A camera node: lights, triggers, puts the frame into shared memory, publishes the View, stores the pixels."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from inspection_cell.frames.pool import FramePool, check_space, clean_leftovers
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.faults import LightFailed, reason_of
 from inspection_cell.nodes.managed import ManagedNode
-from inspection_cell.simulation.link import connect_world
 from inspection_cell.recipe.cell_config import ROLES
 from inspection_cell.records.images import ImageStore
+from inspection_cell.simulation.link import connect_world, run_folder
 
 PREVIEW_WIDTH = 640
 
@@ -38,9 +38,7 @@ PREVIEW_WIDTH = 640
 class CameraNode(ManagedNode):
     """One camera of the cell; `role` is wide or inspection."""
 
-    def __init__(
-        self, role: Literal["wide", "inspection"], parameter_overrides: list[Parameter] | None = None
-    ) -> None:
+    def __init__(self, role: Literal["wide", "inspection"], parameter_overrides: list[Parameter] | None = None) -> None:
         super().__init__(f"camera_{role}", parameter_overrides)
         self.role: Literal["wide", "inspection"] = role
         self.frame_id = f"camera_{role}_optical_frame"
@@ -57,9 +55,7 @@ class CameraNode(ManagedNode):
         self._raw = self.create_publisher(Image, "~/image_raw", qos.PICTURES)
         self._info = self.create_publisher(CameraInfo, "~/camera_info", qos.PICTURES)
         self._preview = self.create_publisher(CompressedImage, "~/image_raw/compressed", qos.PICTURES)
-        self.create_service(
-            srv.Capture, "~/capture", self._on_capture, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self.create_service(srv.Capture, "~/capture", self._on_capture, callback_group=MutuallyExclusiveCallbackGroup())
 
     def configure(self) -> None:
         section = self.config.cameras[self.role]
@@ -69,7 +65,7 @@ class CameraNode(ManagedNode):
         self._camera = build_camera(section.device, self._world.picture_source(self.role) if self._world else None)
         self._camera.open()
         self._light = build_light(self.config.light, self._world)
-        prefix = f"{self.config.namespace}_{self.role}"
+        prefix = f"{self.config.namespace}_{run_folder(self.data_folder).name[-6:]}_{self.role}"
         clean_leftovers(prefix)
         channels = 1 if section.device.encoding.startswith(("mono", "bayer")) else 3
         frame_bytes = section.device.width * section.device.height * channels
@@ -171,7 +167,7 @@ class CameraNode(ManagedNode):
             raise LightFailed(f"the frame is dark (brightest thousandth {brightest:.0f} of 255) with light {light!r}")
 
     def _keep(self, view: View, grab: Grab) -> None:
-        """Stores the pixels beside the cycle and reports that as a check: a part whose images are lost has not passed."""
+        """Stores the pixels beside the cycle and reports it as a check: a part whose images are lost has not passed."""
         assert self._writer is not None
         self._writer.submit(self.guarded(self._store_and_report), view, grab)
 
@@ -223,4 +219,3 @@ def _byte_array(image: NDArray[np.uint8]) -> array.array[int]:
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(image).tobytes())
     return data
-

@@ -92,7 +92,9 @@ class CellNode(ManagedNode):
 
     def diagnose(self) -> dict[str, object]:
         c = self._controller
-        return {"state": c.state.name, "recipe": c.recipe.name if c.recipe else ""} if c else {"state": "PREOPERATIONAL"}
+        if c is None:
+            return {"state": State.PREOPERATIONAL.name}
+        return {"state": c.state.name, "recipe": c.recipe.name if c.recipe else ""}
 
     def recipe_path(self, name: str) -> Path:
         """The file of a recipe: the commissioned one in the data folder, else the one that ships."""

@@ -332,9 +332,7 @@ def plan_from_msg(m: msg.InspectionPlan) -> InspectionPlan:
         simulated=m.simulated,
         mounting=Mounting(m.mounting),
         stamp_ns=time_from_msg(m.stamp),
-        views=tuple(
-            ExpectedView(v.view_id, v.grasp, v.viewpoint, CameraRole(v.role), v.deadline_s) for v in m.views
-        ),
+        views=tuple(ExpectedView(v.view_id, v.grasp, v.viewpoint, CameraRole(v.role), v.deadline_s) for v in m.views),
         checks=tuple(
             ExpectedCheck(
                 check_id=c.check_id,
@@ -353,9 +351,7 @@ def plan_from_msg(m: msg.InspectionPlan) -> InspectionPlan:
         ),
         rule=PartRule(
             anomaly_views=m.anomaly_views,
-            presence_min_judged={
-                c: int(n) for c, n in zip(m.presence_components, m.presence_min_judged, strict=True)
-            },
+            presence_min_judged={c: int(n) for c, n in zip(m.presence_components, m.presence_min_judged, strict=True)},
             presence_views=m.presence_views,
         ),
         deadline_s=m.deadline_s,
@@ -401,9 +397,7 @@ def proposal_to_msg(p: VerdictProposal, results: Iterable[CheckResult]) -> msg.V
 
 
 def proposal_from_msg(m: msg.VerdictProposal) -> tuple[VerdictProposal, tuple[CheckResult, ...]]:
-    proposal = VerdictProposal(
-        m.inspection_id, Verdict(m.verdict), reasons_from_msg(m.reasons), time_from_msg(m.stamp)
-    )
+    proposal = VerdictProposal(m.inspection_id, Verdict(m.verdict), reasons_from_msg(m.reasons), time_from_msg(m.stamp))
     return proposal, tuple(check_from_msg(r) for r in m.results)
 
 

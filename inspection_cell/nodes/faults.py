@@ -11,6 +11,7 @@ from inspection_cell.devices.light import base as light
 from inspection_cell.devices.scale import base as scale
 from inspection_cell.frames.handle import FramesExhausted, StaleFrame
 from inspection_cell.motion import planner, taskplan
+from inspection_cell.presence import package as presence
 from inspection_cell.recipe.loading import ConfigError
 from inspection_cell.records.images import StoreFull
 
@@ -46,6 +47,9 @@ CODES: tuple[tuple[type[BaseException], Code], ...] = (
     (anomaly.ModelMissing, Code.MODEL_MISSING),
     (anomaly.ModelError, Code.MODEL_CORRUPT),
     (anomaly.ScoreError, Code.CHECK_NOT_FINITE),
+    (presence.WrongPresenceModel, Code.MODEL_WRONG_HASH),
+    (presence.NoPresenceModel, Code.MODEL_MISSING),
+    (presence.PresenceModelError, Code.MODEL_CORRUPT),
     (CadError, Code.INVALID_RECIPE),
     (ConfigError, Code.INVALID_RECIPE),
     (StoreFull, Code.STORE_FULL),

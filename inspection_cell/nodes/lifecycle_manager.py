@@ -24,7 +24,8 @@ UP = ((State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
       (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE))  # fmt: skip
 DOWN = ((State.PRIMARY_STATE_ACTIVE, Transition.TRANSITION_DEACTIVATE),
         (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_CLEANUP))  # fmt: skip
-WATCH_PERIOD_S = 0.5
+WATCH_PERIOD_S = 0.3
+RETRY_PERIOD_S = 0.7
 
 
 class LifecycleManagerNode(ManagedNode):
@@ -86,6 +87,7 @@ class LifecycleManagerNode(ManagedNode):
                     return
                 self._watch(name)
                 if not self._bring_up(name):
+                    self._stopping.wait(RETRY_PERIOD_S)
                     break  # those behind it need it
             self._stopping.wait(WATCH_PERIOD_S)
 

@@ -23,6 +23,7 @@ from rclpy.parameter import Parameter
 from inspection_cell.core.reasons import Code
 from inspection_cell.core.verdict import Event, Severity
 from inspection_cell.nodes import convert, qos
+from inspection_cell.nodes.faults import reason_of
 from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 
 HEARTBEAT_PERIOD_S = 0.2
@@ -165,9 +166,12 @@ class ManagedNode(LifecycleNode):
             with self._busy:
                 work()
         except Exception as error:
-            self.problem = f"{type(error).__name__}: {error}"
-            self.get_logger().error(traceback.format_exc())
-            self.event(Severity.FAULT, Code.NODE_ERROR, self.problem)
+            reason = reason_of(error, self.get_name(), Code.NODE_ERROR)
+            if reason.code is Code.NODE_ERROR:  # not a fault that we know: say where it came from
+                self.get_logger().error(traceback.format_exc())
+            if reason.text != self.problem:
+                self.event(Severity.FAULT, reason.code, reason.text)
+            self.problem = reason.text
             return TransitionCallbackReturn.FAILURE
         self.problem = ""
         self._state_id = reached

@@ -29,9 +29,7 @@ class ScaleNode(ManagedNode):
         self._lock = threading.Lock()
         self._last = ""
         self._weights = self.create_publisher(msg.Weight, "weights", qos.EVIDENCE)
-        self.create_service(
-            srv.Weigh, "~/weigh", self._on_weigh, callback_group=MutuallyExclusiveCallbackGroup()
-        )
+        self.create_service(srv.Weigh, "~/weigh", self._on_weigh, callback_group=MutuallyExclusiveCallbackGroup())
 
     def configure(self) -> None:
         section = self.config.scale
@@ -80,6 +78,4 @@ class ScaleNode(ManagedNode):
         for text in weighing.reasons:
             self.event(Severity.RECOVERED, Code.SCALE_GARBAGE, text, inspection_id)
         reason = None if weighing.stable else Reason(Code.SCALE_UNSTABLE, f"not at rest: {weighing.raw}", "scale")
-        return Weight(
-            inspection_id, weighing.stamp_ns, weighing.mass_kg, weighing.stable, serial, weighing.raw, reason
-        )
+        return Weight(inspection_id, weighing.stamp_ns, weighing.mass_kg, weighing.stable, serial, weighing.raw, reason)

@@ -25,6 +25,7 @@ from inspection_cell.frames.lease import lease
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.faults import reason_of
 from inspection_cell.nodes.managed import ManagedNode
+from inspection_cell.recipe.loading import ConfigError
 from inspection_cell.recipe.recipe import Recipe, load_recipe
 
 KEPT_PLANS = 4
@@ -58,9 +59,7 @@ class StationNode(ManagedNode, Generic[Analysis]):
         self.checks = self.create_publisher(msg.CheckResult, "checks", qos.EVIDENCE)
         self.create_subscription(msg.InspectionPlan, "plan", self.guarded(self._on_plan), qos.LATCHED)
         self.create_subscription(msg.View, "views", self.guarded(self._on_view), qos.EVIDENCE)
-        self.create_service(
-            srv.PrepareRecipe, "~/prepare_recipe", self._on_prepare, callback_group=self.work_group
-        )
+        self.create_service(srv.PrepareRecipe, "~/prepare_recipe", self._on_prepare, callback_group=self.work_group)
 
     # What a subclass fills in.
 
@@ -115,7 +114,8 @@ class StationNode(ManagedNode, Generic[Analysis]):
         started = time.monotonic()
         try:
             if self._loaded is not None and self._loaded[0] != arrival.plan.recipe_hash:
-                raise RuntimeError(f"loaded for recipe {self._loaded[0][:12]}, plan is of {arrival.plan.recipe_hash[:12]}")
+                asked, have = arrival.plan.recipe_hash[:12], self._loaded[0][:12]
+                raise RuntimeError(f"loaded for recipe {have}, the plan is of {asked}")
             with lease(convert.handle_from_msg(arrival.message.frame)) as image:
                 analyse(image)
             self._analysed += 1
@@ -207,7 +207,7 @@ class StationNode(ManagedNode, Generic[Analysis]):
     def _prepare(self, path: Path, recipe_hash: str) -> dict[str, str]:
         recipe = load_recipe(path)
         if recipe.hash != recipe_hash:
-            raise ValueError(f"{path}: has hash {recipe.hash[:12]}, asked for {recipe_hash[:12]}; select the recipe again")
+            raise ConfigError(f"{path}: has hash {recipe.hash[:12]}, not {recipe_hash[:12]}; select the recipe again")
         if self._loaded is not None:
             self.unload(self._loaded[1])
             self._loaded = None

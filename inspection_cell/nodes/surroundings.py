@@ -113,7 +113,7 @@ class RosSurroundings:
         answer = wait_for(finished, MOVE_TIMEOUT_S, None if putting_away else self._stop)
         if answer is None:
             goal.cancel_goal_async()
-            answer = wait_for(goal.get_result_async(), 10.0)
+            answer = wait_for(finished, 10.0)
             disposition = Disposition(answer.result.disposition) if answer is not None else None
             reason = self._stop_reason or Reason(Code.TIMEOUT, f"step {step} took over {MOVE_TIMEOUT_S:.0f} s", "arm")
             # Stopped by request, the arm itself is well, unless a stop from outside holds it.
@@ -124,9 +124,7 @@ class RosSurroundings:
         if not result.success:
             reason = convert.reason_from_msg(result.reason) or Reason(Code.ARM_STOPPED, f"step {step} failed", "arm")
             raise StepFailed(self._stop_reason or reason, disposition, arm_usable=False)
-        return ArmReport(
-            convert.pose_from_msg(result.t_world_tool), result.settled, disposition, result.motion_s
-        )
+        return ArmReport(convert.pose_from_msg(result.t_world_tool), result.settled, disposition, result.motion_s)
 
     def capture(self, request: CaptureRequest) -> View:
         self._refuse_stopped()

@@ -22,5 +22,4 @@ def wait_for(future: Future, timeout_s: float, stop: threading.Event | None = No
         if stop is not None and stop.is_set():
             break
         remaining -= 0.05
-    future.cancel()
     return None

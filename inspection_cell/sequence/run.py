@@ -69,9 +69,7 @@ class InspectionRun:
         proposal = self._put_away(proposal)
         cycle = time.monotonic() - started
         self.timings_s |= {"overhead": cycle - sum(self.timings_s.values()), "cycle": cycle}
-        return RunResult(
-            proposal, results, self.disposition, self.mass_kg, self.timings_s, self.arm_blocked
-        )
+        return RunResult(proposal, results, self.disposition, self.mass_kg, self.timings_s, self.arm_blocked)
 
     def _show(self) -> None:
         views = {view.view_id: view for view in self.plan.views}
@@ -138,6 +136,11 @@ class InspectionRun:
             return VerdictProposal(
                 proposal.inspection_id, proposal.verdict, (*proposal.reasons, reason), proposal.stamp_ns
             )
+        try:
+            self._move("home")
+        except StepFailed as fault:
+            # The part is where it belongs; the arm is not.
+            self._note(fault)
         return proposal
 
     def _note(self, fault: StepFailed) -> Reason:

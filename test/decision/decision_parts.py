@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inspection_cell.core.check import CheckResult, Outcome
+from inspection_cell.core.check import CheckResult, Outcome, outcome_of
 from inspection_cell.core.plan import (
     CameraRole,
     CheckKind,
@@ -17,7 +17,6 @@ from inspection_cell.core.plan import (
 )
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.verdict import InspectionEnd
-from inspection_cell.decision.validity import outcome_of
 
 ID = "20260102-030405-abcdef12"
 MODEL = "a" * 64

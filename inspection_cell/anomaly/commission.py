@@ -1,0 +1,114 @@
+"""Commissioning: from recorded good parts to fitted models, part limits and a recipe that names them by hash."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.errors import FitError
+from inspection_cell.anomaly.fit import FitResult, FitSettings, GoodImage, Progress, fit_views
+from inspection_cell.anomaly.station import Registrar, model_name
+from inspection_cell.core.view import Alignment, View
+from inspection_cell.presence.package import package_hash as presence_hash
+from inspection_cell.recipe.loading import validate
+from inspection_cell.recipe.paths import resolve
+from inspection_cell.recipe.recipe import Recipe
+from inspection_cell.records.record import InspectionRecord, view_image
+from inspection_cell.records.store import RecordStore
+
+
+@dataclass(frozen=True)
+class Commissioned:
+    """What commissioning gave: the recipe with models and limits, its file, and the fit."""
+
+    recipe: Recipe
+    path: Path
+    fit: FitResult
+
+
+def commission(
+    recipe: Recipe,
+    recipe_path: Path,
+    store: RecordStore,
+    inspection_ids: Sequence[str],
+    data_folder: Path,
+    progress: Progress | None = None,
+) -> Commissioned:
+    """Fits every inspection view of a recipe to recorded good parts and writes the finished recipe.
+
+    Args:
+        inspection_ids: of parts that are good, each with all its views and accepted alignments.
+
+    Raises:
+        FitError: too few parts, or a part without a view or an alignment; it is named.
+        ModelError, ConfigError: backbone or presence model missing.
+    """
+    if recipe.anomaly is None:
+        raise FitError(f"{recipe_path}: has no anomaly section to commission")
+    records = [store.get(inspection_id) for inspection_id in inspection_ids]
+    folder = data_folder / "models" / recipe.name / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    registrar = Registrar(recipe, recipe_path, data_folder / "cache")
+    try:
+        images = {
+            model_name(view_id): [_good_image(store, record, view_id, registrar) for record in records]
+            for view_id in recipe.inspection_views
+        }
+        settings = FitSettings(
+            size=recipe.anomaly.size, n=recipe.anomaly.views_to_fail, alpha=recipe.anomaly.false_reject_rate
+        )
+        backbone = load_backbone(resolve(recipe.anomaly.backbone, recipe_path))
+        fit = fit_views(images, backbone, folder, settings, progress=progress)
+    finally:
+        registrar.close()
+    finished = _finished(recipe, recipe_path, fit, folder)
+    path = data_folder / "recipes" / f"{recipe.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(yaml.safe_dump(finished.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    draft.replace(path)
+    return Commissioned(finished, path, fit)
+
+
+def _good_image(store: RecordStore, record: InspectionRecord, view_id: str, registrar: Registrar) -> GoodImage:
+    serial = record.summary.serial
+    view = next((v for v in record.views if v.view_id == view_id), None)
+    stored = view_image(record, view_id)
+    if view is None or stored is None:
+        raise FitError(f"part {serial} ({record.summary.inspection_id}): view {view_id} was not recorded")
+    alignment = next((a for a in record.alignments if a.grasp == view.grasp and a.accepted), None)
+    if alignment is None:
+        raise FitError(f"part {serial} ({record.summary.inspection_id}): no accepted alignment of grasp {view.grasp}")
+    nominal = registrar.nominal(view_id, view.camera)
+    read: Callable[[], NDArray[np.uint8]] = partial(
+        _registered, store, registrar, view, alignment, stored.artifact, stored.artifact_sha256
+    )
+    return GoodImage(read, exclude=nominal.outside)
+
+
+def _registered(
+    store: RecordStore, registrar: Registrar, view: View, alignment: Alignment, artifact: str, sha256: str
+) -> NDArray[np.uint8]:
+    image, encoding = store.images.read_view(view.inspection_id, artifact, sha256)
+    return registrar.register(view, image, encoding, alignment)[0]
+
+
+def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -> Recipe:
+    content = recipe.model_dump(mode="json")
+    view_of = {model_name(view_id): view_id for view_id in recipe.inspection_views}
+    limits = fit.limits
+    content["anomaly"] |= {
+        "folder": str(folder),
+        "models": {view_of[name]: sha256 for name, sha256 in fit.hashes.items()},
+        "limits": {"uncertain": limits.uncertain, "defect": limits.defect, "critical": limits.critical},
+    }
+    if recipe.presence is not None:
+        content["presence"]["model_hash"] = presence_hash(resolve(recipe.presence.model, recipe_path))
+    return validate(content, Recipe, str(recipe_path))

@@ -1,0 +1,74 @@
+"""Commissions a simulated cell: shows it good parts, fits its models, keeps them in the data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from inspection_cell.anomaly.commission import Commissioned, commission
+from inspection_cell.cli.simulated_line import SimulatedLine, good_parts
+from inspection_cell.core.verdict import Verdict
+from inspection_cell.recipe.cell_config import load_cell_config
+from inspection_cell.recipe.paths import find_recipe_file
+from inspection_cell.recipe.recipe import load_recipe
+from inspection_cell.records.store import RecordStore
+
+
+def progress_bar() -> Progress:
+    """The progress display of every long command."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+
+
+def is_commissioned(recipe: str, config_path: Path, data: Path) -> bool:
+    """Whether the data folder has the recipe with its models."""
+    path = find_recipe_file(recipe, data, load_cell_config(config_path))
+    return load_recipe(path).commissioned
+
+
+def commission_simulated(
+    recipe_name: str, teach_config: Path, data: Path, parts: int, seed: int, quiet: bool = True
+) -> Commissioned:
+    """Runs the cell in teach mode over good parts and fits the models to what it recorded.
+
+    Raises:
+        FitError: too few parts were recorded whole.
+    """
+    config = load_cell_config(teach_config)
+    shipped = find_recipe_file(recipe_name, data / "nowhere", config)
+    (data / "recipes" / f"{recipe_name}.yaml").unlink(missing_ok=True)
+    with progress_bar() as progress:
+        bar = progress.add_task("starting the cell in teach mode", total=parts)
+        shown = []
+        with SimulatedLine(teach_config, data, recipe_name, quiet) as line:
+            progress.update(bar, description="planning the motions")
+            line.select()
+            progress.update(bar, description=f"showing {parts} good parts")
+            for truth in good_parts(parts, seed, "GOOD"):
+                found = line.inspect(truth)
+                if found.verdict.verdict is Verdict.PASS:
+                    shown.append(found.verdict.inspection_id)
+                else:
+                    said = "; ".join(r.text for r in found.verdict.reasons) or found.verdict.verdict.name
+                    progress.console.print(f"{truth.serial} is left out: {said}")
+                    line.select()
+                progress.advance(bar)
+        bar = progress.add_task("fitting", total=None)
+        store = RecordStore.in_folder(data)
+        try:
+            return commission(
+                load_recipe(shipped),
+                shipped,
+                store,
+                shown,
+                data,
+                lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
+            )
+        finally:
+            store.close()
