@@ -1,7 +1,7 @@
 """Brings a view to where its viewpoint would show a part that sat exactly as the recipe says.
 
-The paper cut the part out by its contour, which failed on some parts, and asks for a registration instead
-("Towards robot-assisted ... PaDiM", discussion). With the CAD alignment it is one affine warp: over a part that is small
+The paper on robot-assisted PaDiM inspection cut the part out by its contour, which failed on some parts, and wishes
+for a registration instead (its discussion). With the CAD alignment it is one affine warp: over a part that is small
 against its distance, the difference of two near poses is affine in the image to well under a pixel.
 """
 
@@ -54,9 +54,9 @@ def nominal_view(renderer: GeometryRenderer, camera: CameraModel, T_part_camera:
     small = camera.cropped(*box)
     scale = min(1.0, 400 / max(box[2:]))
     small = small.resized(max(8, round(box[2] * scale)), max(8, round(box[3] * scale)))
-    inside = (renderer.render(T_camera_part, small).ids >= 0).astype(np.uint8)
+    part = (renderer.render(T_camera_part, small).ids >= 0).astype(np.uint8)
     reach = max(1, round(margin * scale))
-    inside = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    inside = cv2.dilate(part, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
     outside = cv2.resize(inside, (box[2], box[3]), interpolation=cv2.INTER_NEAREST) == 0
     return Nominal(box, outside, points, pixels)
 

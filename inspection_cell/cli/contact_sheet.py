@@ -58,7 +58,7 @@ def _row(store: RecordStore, item: Inspected) -> NDArray[np.uint8]:
 def _tile(store: RecordStore, record: InspectionRecord, result: CheckResult) -> NDArray[np.uint8]:
     stored = view_image(record, result.view_id)
     inspection_id = record.summary.inspection_id
-    tile = np.full((TILE[1], TILE[0], 3), 24, np.uint8)
+    tile: NDArray[np.generic] = np.full((TILE[1], TILE[0], 3), 24, np.uint8)
     if stored is None:
         return tile
     try:
@@ -66,8 +66,8 @@ def _tile(store: RecordStore, record: InspectionRecord, result: CheckResult) -> 
         tile = cv2.resize(to_rgb(image, encoding), TILE, interpolation=cv2.INTER_AREA)
         if result.artifact:
             data = store.images.read(inspection_id, result.artifact, result.artifact_sha256)
-            heat = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-            heat = cv2.resize(heat, TILE, interpolation=cv2.INTER_LINEAR)
+            grey = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
+            heat = cv2.resize(grey, TILE, interpolation=cv2.INTER_LINEAR)
             colour = cv2.applyColorMap(heat, cv2.COLORMAP_TURBO)[..., ::-1]
             weight = np.clip((heat.astype(np.float32) - 64) / 128, 0, 0.6)[..., None]
             tile = (tile * (1 - weight) + colour * weight).astype(np.uint8)

@@ -27,6 +27,16 @@ from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.sequence.controller import Status
 
+KINDS: dict[str, Any] = {
+    "start_inspection": srv.StartInspection,
+    "get_result": srv.GetResult,
+    "acknowledge_result": srv.AcknowledgeResult,
+    "inspect_part": srv.InspectPart,
+    "select_recipe": srv.SelectRecipe,
+    "abort": srv.Abort,
+    "reset": srv.Reset,
+}
+
 
 class CellRefused(RuntimeError):
     """The cell did not accept a request; `reason` says why."""
@@ -57,18 +67,7 @@ class CellClient:
         self._node.create_subscription(msg.CellState, "state", self._on_state, qos.STATE)
         self._node.create_subscription(msg.PartVerdict, "verdicts", self._on_verdict, qos.LATCHED)
         self._node.create_subscription(msg.Event, "events", self._on_event, qos.EVENTS)
-        self._clients = {
-            name: self._node.create_client(kind, name)
-            for name, kind in (
-                ("start_inspection", srv.StartInspection),
-                ("get_result", srv.GetResult),
-                ("acknowledge_result", srv.AcknowledgeResult),
-                ("inspect_part", srv.InspectPart),
-                ("select_recipe", srv.SelectRecipe),
-                ("abort", srv.Abort),
-                ("reset", srv.Reset),
-            )
-        }
+        self._clients = {name: self._node.create_client(kind, name) for name, kind in KINDS.items()}
         self._inspect = ActionClient(self._node, Inspect, "inspect")
         self._thread = threading.Thread(target=self._executor.spin, name="client", daemon=True)
         self._thread.start()
@@ -98,7 +97,7 @@ class CellClient:
         limit = self.timeout_s if timeout_s is None else timeout_s
         if not client.wait_for_service(timeout_sec=limit):
             raise CellTimeout(f"service {client.srv_name} is not there; is the cell running?")
-        response = wait_for(client.call_async(client.srv_type.Request(**fields)), limit)
+        response = wait_for(client.call_async(KINDS[name].Request(**fields)), limit)
         if response is None:
             raise CellTimeout(f"service {client.srv_name} did not answer within {limit:.0f} s")
         return response

@@ -11,8 +11,8 @@ from inspection_cell.core.poses import Pose
 from inspection_cell.core.verdict import Disposition
 from inspection_cell.devices.gripper.base import Gripper, PartLost
 from inspection_cell.motion.contacts import INFEED, SCALE, Workplace
-from inspection_cell.motion.live import place_live, retreat
-from inspection_cell.motion.planner import MotionStopped
+from inspection_cell.motion.live import fetch_live, place_live, retreat
+from inspection_cell.motion.planner import Joints, MotionStopped
 from inspection_cell.motion.taskplan import GripperCommand, Motion, Place, Step, TaskPlan
 
 GRIP_TOLERANCE_M = 0.0015
@@ -72,6 +72,8 @@ class TaskExecutor:
         started = time.monotonic()
         for step in self._steps(name):
             self._run(step, progress)
+        if name == "home" and not self._place.held:
+            self._gripper.open(self._workplace.scene.gripper.open_width_m)
         moved = time.monotonic() - started
         settled = self._settle()
         state = self._planner.current_state()
@@ -84,28 +86,37 @@ class TaskExecutor:
 
     def _steps(self, name: str) -> list[Step]:
         q = self._planner.current_state().q
-        if name != "home":
-            if name.startswith("pick:"):
-                self._place = Place(at=INFEED)
-                self._last_bin = Disposition.INFEED
-            if name.startswith("place:") and not self._is_planned(name):
-                away = retreat(self._workplace, q, self._place)
-                station = name.removeprefix("place:")
-                return [away, place_live(self._workplace, self._home, self._place.held, station)]
-            return [self.plan.step(name, q, self._place.held)]
+        if name == "home":
+            return self._way_home(q)
+        if name.startswith("pick:"):
+            self._place = Place(at=INFEED)
+            self._last_bin = Disposition.INFEED
+        if name.startswith("place:") and not self._is_planned(name):
+            away = retreat(self._workplace, q, self._place)
+            station = name.removeprefix("place:")
+            return [away, place_live(self._workplace, self._home, self._place.held, station)]
+        return [self.plan.step(name, q, self._place.held)]
+
+    def _way_home(self, q: Joints) -> list[Step]:
+        """Home from anywhere; a part that is still in the arm's care goes to rework first."""
         if self._place.held and not self._holds():
             self._place = Place()
             self._last_bin = Disposition.UNKNOWN
-        if not self._place.held and self._is_planned("home"):
+        if not self._place.held and self._place.at != SCALE and self._is_planned("home"):
             return [self.plan.step("home", q)]
         steps = [retreat(self._workplace, q, self._place)]
-        if self._place.held:
-            steps.append(place_live(self._workplace, self._home, self._place.held, "rework"))
+        held = self._place.held
+        if self._place.at == SCALE:
+            held = list(self._workplace.grasps)[-1]
+            steps.append(fetch_live(self._workplace, self._home, held, SCALE))
+        if held:
+            start = steps[-1].end if steps[-1].motions else self._home
+            steps.append(place_live(self._workplace, start, held, "rework"))
             steps.append(retreat(self._workplace, steps[-1].end, Place()))
         return steps
 
     @property
-    def _home(self):  # type: ignore[no-untyped-def]
+    def _home(self) -> Joints:
         return self._planner.robot.home
 
     def _is_planned(self, name: str) -> bool:

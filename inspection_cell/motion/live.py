@@ -56,6 +56,18 @@ def place_live(workplace: Workplace, q: Joints, grasp: str, station: str) -> Ste
     raise PlanningFailed(f"no motion to station {station!r} with grasp {grasp!r} from here")
 
 
+def fetch_live(workplace: Workplace, q: Joints, grasp: str, station: str) -> Step:
+    """From any free standstill with empty hands, take up a part that stands at a station; raises PlanningFailed."""
+    standing = Place(at=station)
+    for contact in workplace.contacts(station, grasp):
+        try:
+            move = workplace.free_move(q, contact.clear, standing)
+            return Step(f"fetch:{station}", (move, *workplace.pick(contact)), standing, Place(held=grasp))
+        except PlanningFailed:
+            continue
+    raise PlanningFailed(f"no motion to the part at station {station!r} with grasp {grasp!r} from here")
+
+
 def _up(pose: Pose, way: float) -> Pose:
     return make_pose(None, (0, 0, way)) @ pose
 

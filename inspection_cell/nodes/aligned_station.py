@@ -35,7 +35,7 @@ class AlignedStationNode(StationNode[Analysis]):
         self._held: list[tuple[float, Arrival]] = []
         self._store: ImageStore | None = None
         self.create_subscription(msg.Alignment, "alignments", self.guarded(self._on_alignment), qos.LATCHED)
-        self.create_timer(0.5, self.guarded(lambda: self.active and self.later(self._drop_overdue)))
+        self.create_timer(0.5, self.guarded(self._tick))
 
     def judge(
         self, arrival: Arrival, image: NDArray[np.uint8], alignment: Alignment
@@ -69,6 +69,10 @@ class AlignedStationNode(StationNode[Analysis]):
         self._held = [h for h in self._held if h[1] not in ready]
         for arrival in ready:
             self._analyse(arrival)
+
+    def _tick(self) -> None:
+        if self.active:
+            self.later(self._drop_overdue)
 
     def _drop_overdue(self) -> None:
         now = time.monotonic()

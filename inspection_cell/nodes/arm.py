@@ -29,7 +29,7 @@ from inspection_cell.nodes.managed import ManagedNode
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.recipe.recipe import load_recipe
 from inspection_cell.recipe.scene import motion_views, scene_of
-from inspection_cell.simulation.link import connect_world
+from inspection_cell.simulation.link import WorldLink, connect_world
 
 JOINT_STATE_PERIOD_S = 0.02
 
@@ -39,7 +39,7 @@ class ArmNode(ManagedNode):
 
     def __init__(self, parameter_overrides: list[Parameter] | None = None) -> None:
         super().__init__("arm", parameter_overrides)
-        self._world = None
+        self._world: WorldLink | None = None
         self._arm: SimulatedArm | None = None
         self._gripper: Gripper | None = None
         self._planner: EmbeddedPlanner | None = None

@@ -30,7 +30,7 @@ from inspection_cell.nodes.faults import LightFailed, reason_of
 from inspection_cell.nodes.managed import ManagedNode
 from inspection_cell.recipe.cell_config import ROLES
 from inspection_cell.records.images import ImageStore
-from inspection_cell.simulation.link import connect_world, run_folder
+from inspection_cell.simulation.link import WorldLink, connect_world, run_folder
 
 PREVIEW_WIDTH = 640
 
@@ -47,7 +47,7 @@ class CameraNode(ManagedNode):
         self._pool: FramePool | None = None
         self._store: ImageStore | None = None
         self._writer: ThreadPoolExecutor | None = None
-        self._world = None
+        self._world: WorldLink | None = None
         self._one_at_a_time = threading.Lock()
         self._grabs = self._retries = 0
         self._views = self.create_publisher(msg.View, "views", qos.EVIDENCE)

@@ -77,5 +77,13 @@ class ScaleNode(ManagedNode):
         self._last = weighing.raw
         for text in weighing.reasons:
             self.event(Severity.RECOVERED, Code.SCALE_GARBAGE, text, inspection_id)
-        reason = None if weighing.stable else Reason(Code.SCALE_UNSTABLE, f"not at rest: {weighing.raw}", "scale")
-        return Weight(inspection_id, weighing.stamp_ns, weighing.mass_kg, weighing.stable, serial, weighing.raw, reason)
+        restless = Reason(Code.SCALE_UNSTABLE, f"not at rest: {weighing.raw}", "scale")
+        return Weight(
+            inspection_id,
+            weighing.stamp_ns,
+            weighing.mass_kg,
+            weighing.stable,
+            serial,
+            weighing.raw,
+            None if weighing.stable else restless,
+        )

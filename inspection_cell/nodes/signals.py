@@ -12,7 +12,7 @@ from inspection_cell.core.verdict import Severity
 from inspection_cell.devices.signals import Signals, build_signals
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.managed import ManagedNode
-from inspection_cell.simulation.link import connect_world
+from inspection_cell.simulation.link import WorldLink, connect_world
 
 PERIOD_S = 0.1
 
@@ -23,7 +23,7 @@ class SignalsNode(ManagedNode):
     def __init__(self, parameter_overrides: list[Parameter] | None = None) -> None:
         super().__init__("signals", parameter_overrides)
         self._signals: Signals | None = None
-        self._world = None
+        self._world: WorldLink | None = None
         self._last: tuple[bool, bool, bool] | None = None
         self._publisher = self.create_publisher(msg.SignalState, "signals", qos.STATE)
         self.create_timer(PERIOD_S, self.guarded(self._publish))

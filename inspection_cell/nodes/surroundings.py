@@ -6,14 +6,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import MoveArm
 from rclpy.action import ActionClient
 
 from inspection_cell.core.check import CheckResult
-from inspection_cell.core.plan import InspectionPlan
+from inspection_cell.core.plan import CameraRole, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.verdict import Disposition, Event, InspectionEnd, PartVerdict, Severity, VerdictProposal
 from inspection_cell.core.view import Alignment, View, Weight
@@ -26,6 +26,7 @@ from inspection_cell.sequence.ports import ArmReport, CaptureRequest, StepFailed
 if TYPE_CHECKING:
     from inspection_cell.nodes.cell import CellNode
 
+Role = Literal["wide", "inspection"]
 MOVE_TIMEOUT_S = 300.0
 PREPARE_TIMEOUT_S = 300.0
 SIGNALS_MAX_AGE_S = 1.5
@@ -128,7 +129,7 @@ class RosSurroundings:
 
     def capture(self, request: CaptureRequest) -> View:
         self._refuse_stopped()
-        role = "wide" if request.view.role.name == "WIDE" else "inspection"
+        role: Role = "wide" if request.view.role is CameraRole.WIDE else "inspection"
         section = self._node.config.cameras[role]
         call = srv.Capture.Request(
             inspection_id=request.inspection_id,

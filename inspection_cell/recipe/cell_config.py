@@ -139,11 +139,7 @@ class CellConfig(Strict):
     def simulated_parts(self) -> set[str]:
         """Sections whose device is not real."""
         parts = {f"cameras.{role}" for role, c in self.cameras.items() if c.device.backend != "basler"}
-        parts |= {
-            name
-            for name in ("light", "gripper", "signals", "arm")
-            if getattr(self, name).backend == "simulated"
-        }
+        parts |= {name for name in ("light", "gripper", "signals", "arm") if getattr(self, name).backend == "simulated"}
         if self.scale.port == SIMULATED_PORT:
             parts.add("scale")
         return parts

@@ -1,4 +1,4 @@
-"""Reads a YAML file into a pydantic model; every mistake is named with file, field, what was found and what is allowed."""
+"""Reads a YAML file into a pydantic model; every mistake is named: file, field, what was found, what is allowed."""
 
 from __future__ import annotations
 

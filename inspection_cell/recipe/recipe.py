@@ -56,7 +56,7 @@ class PresenceSection(Strict):
     model_hash: Sha256 | None = Field(default=None, description="SHA-256 the classifier must have")
     components: tuple[ComponentSection, ...] = Field(min_length=1)
     views_to_fail: int = Field(default=2, ge=1, description="so many views that show it missing prove it missing")
-    limit_uncertain: float = Field(default=0.5, gt=0, lt=1, description="score (1 - p(present)) beyond which it is open")
+    limit_uncertain: float = Field(default=0.5, gt=0, lt=1, description="score 1 - p(present) beyond which it is open")
     limit_defect: float = Field(default=0.9, gt=0, lt=1, description="score beyond which the view shows it missing")
     min_visible: float = Field(default=0.5, gt=0, le=1, description="visible fraction below which it cannot be judged")
     deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the view")

@@ -40,7 +40,7 @@ def connect_world(config: CellConfig, data_folder: Path) -> WorldLink | None:
     """The simulated world of a cell; None where nothing is simulated."""
     if config.simulation is None:
         return None
-    encodings = {role: section.device.encoding for role, section in config.cameras.items()}
+    encodings: dict[str, str] = {role: section.device.encoding for role, section in config.cameras.items()}
     return WorldLink(WorldClient(socket_path(data_folder), timeout_s=60.0), encodings)
 
 

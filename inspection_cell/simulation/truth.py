@@ -84,7 +84,8 @@ def make_part(serial: str, seed: int, kinds: Sequence[DefectKind | str] = ()) ->
     defects: list[Defect] = []
     for i, kind in enumerate(kinds):
         defect = make_defect(DefectKind(kind), seed * 101 + i)
-        taken = {d.component for d in defects if d.kind not in MARKS + MESH_EDITS}
+        taken = {d.component for d in defects} - {"housing", ""}
+        # No component can be both missing and wrong, nor missing twice.
         while defect.component in taken:
             defect = make_defect(DefectKind(kind), defect.seed + 7919)
         defects.append(defect)
