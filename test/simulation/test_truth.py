@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from simulation_cell import PART_FOLDER
 
 from inspection_cell.cad.assembly import load_assembly
@@ -15,6 +16,8 @@ from inspection_cell.simulation import defects, demo_part
 from inspection_cell.simulation.appearance import appearance, seat
 from inspection_cell.simulation.truth import MARKS, DefectKind, make_defect, make_part
 
+SAMPLING_M = 0.0006
+"""The surface is sampled more densely than this."""
 SEEDS = st.integers(0, 2**31)
 
 
@@ -22,6 +25,11 @@ SEEDS = st.integers(0, 2**31)
 def housing() -> trimesh.Trimesh:
     part = load_assembly(PART_FOLDER / demo_part.CAD_FILE)
     return welded(part.components[part.index("housing")])
+
+
+@pytest.fixture(scope="module")
+def surface(housing) -> cKDTree:
+    return cKDTree(trimesh.sample.sample_surface(housing, 300_000, seed=1)[0])
 
 
 @given(SEEDS, st.lists(st.sampled_from(list(DefectKind)), max_size=3))
@@ -52,20 +60,29 @@ def test_the_seed_decides_the_look():
     assert make_defect(DefectKind.SCRATCH, 1) != make_defect(DefectKind.SCRATCH, 2)
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, kind=st.sampled_from(MARKS))
-def test_marks_lie_on_the_surface_and_about_the_stated_place(housing, seed, kind):
+def test_marks_follow_the_surface_about_the_stated_place(seed, kind):
     defect = make_defect(kind, seed)
     capsules = defects.marks(defect)
     ends = np.vstack([capsules[:, :3], capsules[:, 4:7]]).astype(float)
-    _, distance, _ = trimesh.proximity.closest_point(housing, ends)
-    # A mark may run over a hole or an edge, but its middle is on the material.
-    assert np.median(distance) < 0.0001
+    if abs(defect.normal[2]) > 0.5:
+        off = np.abs(ends[:, 2] - defect.point[2])
+    else:
+        off = np.abs(np.hypot(ends[:, 0], ends[:, 1]) - np.hypot(*defect.point[:2]))
+    assert off.max() < 1e-6
     assert np.linalg.norm(ends - defect.point, axis=1).max() < 0.85 * defect.size_m
     assert np.linalg.norm(np.ptp(ends, axis=0)) + 2 * capsules[:, 3].max() > 0.0005
 
 
-@settings(max_examples=8, deadline=None)
+def test_the_zones_lie_on_the_housing(surface):
+    rng = np.random.default_rng(1)
+    zones = (*demo_part.MARK_ZONES, *demo_part.EDGE_ZONES)
+    points = np.array([zone.sample(rng)[1] for zone in zones for _ in range(3)])
+    # An edge zone names the sharp edge; the real one has a chamfer of 0.4 mm.
+    assert surface.query(points)[0].max() < 0.0004 + SAMPLING_M
+
+
+@settings(max_examples=5, deadline=None)
 @given(seed=SEEDS)
 def test_missing_geometry_takes_material_away_there_only(housing, seed):
     defect = make_defect(DefectKind.MISSING_GEOMETRY, seed)
@@ -77,13 +94,14 @@ def test_missing_geometry_takes_material_away_there_only(housing, seed):
     assert np.linalg.norm(changed[count == 1] - defect.point, axis=1).max() < 3 * defect.size_m
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=SEEDS)
-def test_deformation_moves_the_surface_inwards_there_only(housing, seed):
+def test_deformation_moves_the_surface_inwards_there_only(housing, surface, seed):
     defect = make_defect(DefectKind.DEFORMATION, seed)
     corners = np.concatenate([housing.vertices[housing.faces], corner_normals(housing)], axis=2)
     bent = defects.bend(corners, defect)
-    flat = bent[:, :, :3].reshape(-1, 3)
-    _, distance, _ = trimesh.proximity.closest_point(housing, flat)
-    assert 0.0005 < distance.max() < 0.003
-    assert np.linalg.norm(flat[distance > 1e-5] - defect.point, axis=1).max() < 1.5 * defect.size_m
+    depth = defect.size_m / 5
+    points = bent[:, :, :3].reshape(-1, 3)
+    far = np.linalg.norm(points - defect.point, axis=1) > 1.5 * defect.size_m
+    assert surface.query(points[far])[0].max() < SAMPLING_M
+    assert 0.4 * depth < surface.query(points)[0].max() < depth + SAMPLING_M
