@@ -130,17 +130,41 @@ def align(
     few = samples.thinned(COARSE_SAMPLES)
     poses = coarse_poses(prior, pinhole, few, pyramid[0], assembly.centre, assembly.radius, prior_bound)
     ranked = _tournament(poses, pinhole, samples.thinned(HYPOTHESIS_SAMPLES), pyramid, information)
-    pose, runner_up = ranked[0][1], ranked[1][0] / max(ranked[0][0], 1e-9) if len(ranked) > 1 else 0.0
-    for widths in FINE_WIDTHS:
-        samples = part.visible(pose, pinhole, SAMPLES, DEPTH_PX, hidden, occluders)
-        if len(samples) < FEWEST_SAMPLES:
+    finished = []
+    for _, hypothesis in ranked:
+        refined = _finish(hypothesis, pinhole, part, pyramid[-1], information, hidden, occluders)
+        if refined is None:
             return _refused(prior, "the part leaves the image while it is being aligned")
-        lines = search_lines(pyramid[-1], samples.pixels, samples.normals, widths[0] / finest)
-        pose = refine(pose, pinhole, samples, lines, np.array(widths) / finest, information)
-        fit = fit_at(pose, pinhole, samples, lines)
+        finished.append((refined[1].score(SCORE_PX / finest), *refined))
+    # Compared only now: at the coarser step a pose on its way to the best one may still look like another.
+    finished.sort(key=lambda item: -item[0])
+    score, pose, fit = finished[0]
+    others = _distinct([(s, p) for s, p, _ in finished], pinhole, samples, 2 * SCORE_PX / finest)[1:]
+    runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
     return _judged(
         pose, fit, runner_up, prior, assembly.centre, prior_bound, limits, information, finest, clipped, camera
     )
+
+
+def _finish(
+    pose: Pose,
+    camera: CameraModel,
+    part: PartEdges,
+    gradients: GradientImage,
+    information: NDArray[np.float64],
+    hidden: Collection[str],
+    occluders: Sequence[Component],
+) -> tuple[Pose, Fit] | None:
+    """The last refinement at the finest scale, with the edges seen from the pose itself; None when too few are."""
+    fit = None
+    for widths in FINE_WIDTHS:
+        samples = part.visible(pose, camera, SAMPLES, DEPTH_PX, hidden, occluders)
+        if len(samples) < FEWEST_SAMPLES:
+            return None
+        lines = search_lines(gradients, samples.pixels, samples.normals, widths[0] / gradients.scale)
+        pose = refine(pose, camera, samples, lines, np.array(widths) / gradients.scale, information)
+        fit = fit_at(pose, camera, samples, lines)
+    return (pose, fit) if fit is not None else None
 
 
 def _tournament(

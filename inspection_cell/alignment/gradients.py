@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CANDIDATES = 4
-FLOOR = 1.5
+FLOOR = 0.6
 NOISE_FACTOR = 3.0
 ACROSS = 0.7
 
