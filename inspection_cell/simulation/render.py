@@ -63,12 +63,7 @@ class Renderer:
     """An OpenGL context with its programs, meshes and framebuffers. Belongs to the thread that made it."""
 
     def __init__(self) -> None:
-        self._gl = moderngl.create_context(
-            standalone=True,
-            backend="egl",  # type: ignore[arg-type]
-            libegl="libEGL.so.1",  # type: ignore[arg-type]
-            libgl="libGL.so.1",  # type: ignore[arg-type]
-        )
+        self._gl = _context()
         log.info("renderer: %s", self.name)
         self._depth = self._gl.program(vertex_shader=shaders.VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
         self._shade: dict[str, moderngl.Program] = {
@@ -182,6 +177,25 @@ class Renderer:
         return self._targets[key]
 
 
+def _context() -> moderngl.Context:
+    """A context without a display.
+
+    Raises:
+        RuntimeError: there is no EGL or no driver.
+    """
+    try:
+        return moderngl.create_context(
+            standalone=True,
+            backend="egl",  # type: ignore[arg-type]
+            libegl="libEGL.so.1",  # type: ignore[arg-type]
+            libgl="libGL.so.1",  # type: ignore[arg-type]
+        )
+    except Exception as error:
+        raise RuntimeError(
+            f"the simulation cannot draw ({error}); install libegl1, libgl1 and libgl1-mesa-dri, or a graphics driver"
+        ) from error
+
+
 def _with(define: str) -> str:
     """The shading program's source with a switch set."""
     head, _, body = shaders.SHADE_FRAGMENT.lstrip().partition("\n")
@@ -221,9 +235,17 @@ def _material_uniforms(item: Item, camera: CameraModel, light: Lighting, colour:
         "print_ink": item.print_ink,
     }
     if item.marks is not None and len(item.marks):
+        if len(item.marks) > MAX_MARKS:
+            raise ValueError(
+                f"{item.key}: {len(item.marks)} strokes of surface defects; at most {MAX_MARKS} can be drawn"
+            )
         padded = np.zeros((MAX_MARKS, 8), np.float32)
         padded[: len(item.marks)] = item.marks
         uniforms["mark_count"] = len(item.marks)
+        ends = np.vstack([item.marks[:, :3], item.marks[:, 4:7]])
+        middle = (ends.min(axis=0) + ends.max(axis=0)) / 2
+        reach = np.linalg.norm(ends - middle, axis=1).max() + 2 * item.marks[:, 3].max()
+        uniforms["mark_ball"] = (*middle.tolist(), float(reach))
         uniforms["mark_start"] = [tuple(row) for row in padded[:, :4].tolist()]
         uniforms["mark_end"] = [tuple(row) for row in padded[:, 4:].tolist()]
     return uniforms

@@ -69,6 +69,7 @@ uniform float print_ink;
 #endif
 #ifdef MARKED
 uniform int mark_count;
+uniform vec4 mark_ball;       // holds all marks: middle, radius
 uniform vec4 mark_start[MAX_MARKS];
 uniform vec4 mark_end[MAX_MARKS];
 #endif
@@ -90,7 +91,8 @@ void main() {
     float gloss = 1.0;
 
 #ifdef MARKED
-    for (int i = 0; i < mark_count; i++) {
+    int near = distance(model_position, mark_ball.xyz) < mark_ball.w ? mark_count : 0;
+    for (int i = 0; i < near; i++) {
         vec3 from = mark_start[i].xyz, along = mark_end[i].xyz - from;
         vec3 to = model_position - from;
         float t = clamp(dot(to, along) / max(dot(along, along), 1e-12), 0.0, 1.0);
