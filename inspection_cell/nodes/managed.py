@@ -179,13 +179,13 @@ class ManagedNode(LifecycleNode):
 
     def close(self) -> None:
         """Releases everything, whatever the state; for the end of the process."""
-        try:
-            if self._state_id == StateMsg.PRIMARY_STATE_ACTIVE:
-                self.deactivate()
-            if self._state_id != StateMsg.PRIMARY_STATE_FINALIZED:
-                self.cleanup()
-        except Exception:
-            self.get_logger().error(traceback.format_exc())
+        steps = [self.deactivate] if self._state_id == StateMsg.PRIMARY_STATE_ACTIVE else []
+        steps += [self.cleanup] if self._state_id != StateMsg.PRIMARY_STATE_FINALIZED else []
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                self.get_logger().warning(f"{step.__name__}: {error}")
         self._state_id = StateMsg.PRIMARY_STATE_FINALIZED
 
     def _refuse_while_configured(self, parameters: list[Parameter]) -> SetParametersResult:

@@ -26,12 +26,14 @@ class WorldClient:
 
     Args:
         socket: where the world serves.
-        timeout_s: longest wait for the world to appear, and for one answer.
+        timeout_s: longest wait for one answer.
+        connect_timeout_s: longest wait for the world to appear; the same where it is not given.
     """
 
-    def __init__(self, socket: Path, timeout_s: float = 30.0) -> None:
+    def __init__(self, socket: Path, timeout_s: float = 30.0, connect_timeout_s: float | None = None) -> None:
         self._socket = socket
         self._timeout_s = timeout_s
+        self._connect_timeout_s = timeout_s if connect_timeout_s is None else connect_timeout_s
         self._own = threading.local()
         self._connections: list[Connection] = []
         self._closed = False
@@ -138,7 +140,7 @@ class WorldClient:
         known: Connection | None = getattr(self._own, "connection", None)
         if known is not None:
             return known
-        deadline = time.monotonic() + self._timeout_s
+        deadline = time.monotonic() + self._connect_timeout_s
         while True:
             try:
                 made = Client(str(self._socket), "AF_UNIX", authkey=key_path(self._socket).read_bytes())

@@ -41,7 +41,7 @@ def connect_world(config: CellConfig, data_folder: Path) -> WorldLink | None:
     if config.simulation is None:
         return None
     encodings: dict[str, str] = {role: section.device.encoding for role, section in config.cameras.items()}
-    return WorldLink(WorldClient(socket_path(data_folder), timeout_s=60.0), encodings)
+    return WorldLink(WorldClient(socket_path(data_folder), timeout_s=60.0, connect_timeout_s=2.0), encodings)
 
 
 class WorldLink:
