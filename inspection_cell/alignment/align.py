@@ -44,13 +44,15 @@ class AlignmentLimits:
     Attributes:
         quality: fraction of the visible edges found within 2 px.
         sharpness: of those, the fraction within 0.7 px; chance matches are spread evenly and reach 0.35.
+        tight: fraction of the visible edges found within 0.7 px. The demo part the wrong way round reaches 0.32.
         runner_up: a distinctly different pose must score less than this fraction of the best.
         bound_factor: how far beyond the prior's bound an estimate may lie.
         spread_of_bound: largest standard deviation, as a fraction of the prior's bound.
     """
 
     quality: float = 0.5
-    sharpness: float = 0.6
+    sharpness: float = 0.5
+    tight: float = 0.375
     runner_up: float = 0.9
     bound_factor: float = 1.25
     spread_of_bound: float = 0.4
@@ -242,6 +244,9 @@ def _judged(
         reason = f"only {quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
     elif sharpness < limits.sharpness:
         reason = f"the found edges do not line up: sharpness {sharpness:.2f}, {limits.sharpness:.2f} is needed"
+    elif quality * sharpness < limits.tight:
+        tight = quality * sharpness
+        reason = f"only {tight:.0%} of the visible edges lie within {SHARP_PX} px, {limits.tight:.0%} are needed"
     elif runner_up > limits.runner_up:
         reason = f"another pose fits as well: it scores {runner_up:.0%} of the best"
     elif moved > limits.bound_factor * bound[0] or turned > limits.bound_factor * bound[1]:

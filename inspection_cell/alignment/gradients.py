@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CANDIDATES = 4
-FLOOR = 0.6
+FLOOR = 0.5
 NOISE_FACTOR = 3.0
+STRONG_QUANTILE = 0.99
+STRONG_FACTOR = 0.06
 ACROSS = 0.7
 
 
@@ -42,8 +44,9 @@ def gradient_image(grey: NDArray[np.float32], scale: float) -> GradientImage:
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.8)
     x = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), np.float32)
     y = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32), np.float32)
-    typical = float(np.median(np.hypot(x[::2, ::2], y[::2, ::2])))
-    return GradientImage(x, y, scale, max(FLOOR, NOISE_FACTOR * typical))
+    typical, strong = np.quantile(np.hypot(x[::2, ::2], y[::2, ::2]), (0.5, STRONG_QUANTILE))
+    # Relative to the strong edges, so that a dark picture is searched as a bright one is.
+    return GradientImage(x, y, scale, max(FLOOR, NOISE_FACTOR * float(typical), STRONG_FACTOR * float(strong)))
 
 
 @dataclass(frozen=True)
