@@ -1,0 +1,94 @@
+"""A running simulated cell for the tests, watched as `inspection-cell up` watches it: what dies is started again."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from inspection_cell.cli.simulated_line import Inspected, SimulatedLine
+from inspection_cell.client.cell_client import CellClient
+from inspection_cell.client.probe import Probe
+from inspection_cell.core.state import State
+from inspection_cell.recipe.cell_config import CellConfig
+from inspection_cell.simulation.truth import make_part
+
+_numbers = itertools.count(1)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Waits for a condition; fails saying what did not come."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come within {timeout_s:.0f} s")
+        time.sleep(0.05)
+
+
+class Cell:
+    """A cell that runs, a PLC, a probe for every other service, and a hand that brings parts. A context manager."""
+
+    def __init__(self, config: Path, data: Path, recipe: str) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.line = SimulatedLine(config, data, recipe)
+        self._end = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Cell:
+        self.line.__enter__()
+        try:
+            self._watcher.start()
+            self.probe = Probe(self.config.namespace)
+            self.line.select()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._watcher.join()
+        self.probe.__exit__(kind, error, trace)
+        self.line.__exit__(kind, error, trace)
+
+    @property
+    def config(self) -> CellConfig:
+        return self.line.config
+
+    @property
+    def plc(self) -> CellClient:
+        return self.line.cell
+
+    def make_ready(self) -> None:
+        """Waits until every node is up and READY is reached, with a reset where one is needed."""
+        self.line.world.clear_faults()
+        self.line.world.set_signals(protective_stop=False, door_closed=True)
+        self.plc.wait_for_state(lambda s: s.state != State.SINGLE_EXECUTION, 120.0)
+        wait_until(lambda: self._reset() and self.plc.state.state == State.READY, 90.0, "READY")
+
+    def next_part(self) -> str:
+        """Puts a good part on the infeed; returns its serial."""
+        truth = make_part(f"P{next(_numbers):03d}", next(_numbers))
+        self.line.world.present_part(truth)
+        return truth.serial
+
+    def inspect_one(self) -> Inspected:
+        """One good part's whole way."""
+        return self.line.inspect(make_part(f"P{next(_numbers):03d}", next(_numbers)), timeout_s=240.0)
+
+    def _reset(self) -> bool:
+        if self.plc.state.state == State.ERROR:
+            return bool(self.plc.call("reset", timeout_s=120.0).accepted)
+        if self.plc.state.state == State.INITIALIZED and not self.plc.state.step:
+            self.plc.select_recipe(self.recipe)
+        return True
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.2):
+            self.line.supervisor.watch()
