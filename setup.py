@@ -50,6 +50,7 @@ setup(
         "cpu": ["onnxruntime>=1.20,<2"],
         "gpu": ["onnxruntime-gpu>=1.20,<2"],
         "motion": MOTION,
+        "simulation": ["manifold3d>=3.0,<4"],
         "train": ["torch>=2.6,<3", "onnxscript"],
         "page": [],
         "dev": ["pytest>=8", "pytest-timeout", "hypothesis>=6", "ruff", "mypy"],

@@ -58,12 +58,12 @@ def _row(store: RecordStore, item: Inspected) -> NDArray[np.uint8]:
 def _tile(store: RecordStore, record: InspectionRecord, result: CheckResult) -> NDArray[np.uint8]:
     stored = view_image(record, result.view_id)
     inspection_id = record.summary.inspection_id
-    tile: NDArray[np.generic] = np.full((TILE[1], TILE[0], 3), 24, np.uint8)
+    tile: NDArray[np.uint8] = np.full((TILE[1], TILE[0], 3), 24, np.uint8)
     if stored is None:
         return tile
     try:
         image, encoding = store.images.read_view(inspection_id, stored.artifact, stored.artifact_sha256)
-        tile = cv2.resize(to_rgb(image, encoding), TILE, interpolation=cv2.INTER_AREA)
+        tile = np.asarray(cv2.resize(to_rgb(image, encoding), TILE, interpolation=cv2.INTER_AREA), np.uint8)
         if result.artifact:
             data = store.images.read(inspection_id, result.artifact, result.artifact_sha256)
             grey = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import MoveArm
+from numpy.typing import NDArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Parameter
 from sensor_msgs.msg import JointState
 
+from inspection_cell.core.poses import Pose
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.verdict import Disposition, Severity
 from inspection_cell.devices.gripper import Gripper, build_gripper
@@ -31,7 +33,7 @@ from inspection_cell.recipe.recipe import load_recipe
 from inspection_cell.recipe.scene import motion_views, scene_of
 from inspection_cell.simulation.link import WorldLink, connect_world
 
-JOINT_STATE_PERIOD_S = 0.02
+STANDSTILL_PERIOD_S = 0.2
 
 
 class ArmNode(ManagedNode):
@@ -62,7 +64,7 @@ class ArmNode(ManagedNode):
         self.create_subscription(
             msg.SignalState, "signals", self.guarded(self._on_signals), qos.STATE, callback_group=self.work_group
         )
-        self.create_timer(JOINT_STATE_PERIOD_S, self.guarded(self._publish_joints), callback_group=self.work_group)
+        self.create_timer(STANDSTILL_PERIOD_S, self.guarded(self._report_standstill), callback_group=self.work_group)
 
     def configure(self) -> None:
         config = self.config
@@ -115,8 +117,7 @@ class ArmNode(ManagedNode):
         share = share_folder()
         scene = scene_of(self.config, self._scene_path, recipe)
         if self._arm is None:
-            on_state = self._world.on_arm_state if self._world is not None else None
-            self._arm = simulated_arm(scene, share, self.config.arm.speed, on_state)
+            self._arm = simulated_arm(scene, share, self.config.arm.speed, self._on_arm_state)
         if self._planner is not None:
             self._planner.close()
         self._planner = EmbeddedPlanner(scene, share, self._arm)
@@ -177,8 +178,20 @@ class ArmNode(ManagedNode):
             self._arm.protective_stop(stopped)
         self._stopped_by_signal = stopped
 
+    def _on_arm_state(self, q: NDArray[np.float64], T_world_tool: Pose) -> None:
+        """Called by the arm about 50 times a second while it moves, and at its end."""
+        if self._world is not None:
+            self._world.on_arm_state(q, T_world_tool)
+        if self._arm is not None:
+            self._publish_joints()
+
+    def _report_standstill(self) -> None:
+        if self._arm is not None and not self._arm.state().moving:
+            self._publish_joints()
+
     def _publish_joints(self) -> None:
-        if self._arm is None or self._planner is None:
+        assert self._arm is not None
+        if self._planner is None:
             return
         state = self._arm.state()
         message = JointState(name=list(self._planner.robot.names))

@@ -261,12 +261,8 @@ class CellNode(ManagedNode):
 
     def on_step(self, step: str, disposition: Disposition) -> None:
         """The sequence goes on to a step."""
-        controller, store = self._controller, self._store
-        if controller is None or store is None or controller.running is None:
-            return
-        controller.step, controller.disposition = step, disposition
-        store.note_step(controller.running.inspection_id, step, disposition)
-        self._publish_state()
+        if self._controller is not None:
+            self._controller.note(step, disposition)
 
     def longest_analysis_s(self) -> float:
         """How long the decision may wait for checks after the handling is over."""

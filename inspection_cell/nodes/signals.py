@@ -1,4 +1,4 @@
-"""The signals node: protective stop and door, read ten times a second and published for everybody."""
+"""The signals node: protective stop and door, read ten times a second, published on change and again now and then."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from inspection_cell.nodes.managed import ManagedNode
 from inspection_cell.simulation.link import WorldLink, connect_world
 
 PERIOD_S = 0.1
+REPEAT_S = 0.4
 
 
 class SignalsNode(ManagedNode):
@@ -25,6 +26,7 @@ class SignalsNode(ManagedNode):
         self._signals: Signals | None = None
         self._world: WorldLink | None = None
         self._last: tuple[bool, bool, bool] | None = None
+        self._published = 0.0
         self._publisher = self.create_publisher(msg.SignalState, "signals", qos.STATE)
         self.create_timer(PERIOD_S, self.guarded(self._publish))
 
@@ -47,7 +49,11 @@ class SignalsNode(ManagedNode):
             return
         state = self._signals.read()
         now = (state.protective_stop, state.door_closed, not state.stale)
-        if now != self._last:
+        changed = now != self._last
+        if not changed and time.monotonic() - self._published < REPEAT_S:
+            return
+        self._published = time.monotonic()
+        if changed:
             stopped = now[0] or not now[1] or not now[2]
             text = f"protective stop {now[0]}, door closed {now[1]}, valid {now[2]}"
             self.event(Severity.INFO, Code.PROTECTIVE_STOP if stopped else Code.NONE, text)
