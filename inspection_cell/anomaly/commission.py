@@ -17,7 +17,7 @@ from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.fit import FitResult, FitSettings, GoodImage, Progress, fit_views
 from inspection_cell.anomaly.station import Registrar, model_name
 from inspection_cell.core.view import Alignment, View
-from inspection_cell.presence.package import package_hash as presence_hash
+from inspection_cell.presence.package import package_hash, read_card
 from inspection_cell.recipe.loading import validate
 from inspection_cell.recipe.paths import resolve
 from inspection_cell.recipe.recipe import Recipe
@@ -110,5 +110,11 @@ def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -
         "limits": {"uncertain": limits.uncertain, "defect": limits.defect, "critical": limits.critical},
     }
     if recipe.presence is not None:
-        content["presence"]["model_hash"] = presence_hash(resolve(recipe.presence.model, recipe_path))
+        model = resolve(recipe.presence.model, recipe_path)
+        card = read_card(model, None)
+        content["presence"] |= {
+            "model_hash": package_hash(model),
+            "limit_uncertain": card.limit_uncertain,
+            "limit_defect": card.limit_defect,
+        }
     return validate(content, Recipe, str(recipe_path))

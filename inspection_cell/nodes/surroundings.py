@@ -6,22 +6,33 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import MoveArm
 from rclpy.action import ActionClient
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from inspection_cell.core.check import CheckResult
 from inspection_cell.core.plan import CameraRole, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
-from inspection_cell.core.verdict import Disposition, Event, InspectionEnd, PartVerdict, Severity, VerdictProposal
+from inspection_cell.core.verdict import (
+    Disposition,
+    Event,
+    InspectionEnd,
+    PartVerdict,
+    Severity,
+    Verdict,
+    VerdictProposal,
+)
 from inspection_cell.core.view import Alignment, View, Weight
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.recipe.recipe import Recipe
 from inspection_cell.sequence.controller import Evidence
 from inspection_cell.sequence.ports import ArmReport, CaptureRequest, StepFailed
+from inspection_cell.sequence.run import PUTTING_AWAY
 
 if TYPE_CHECKING:
     from inspection_cell.nodes.cell import CellNode
@@ -29,7 +40,7 @@ if TYPE_CHECKING:
 Role = Literal["wide", "inspection"]
 MOVE_TIMEOUT_S = 300.0
 PREPARE_TIMEOUT_S = 300.0
-SIGNALS_MAX_AGE_S = 1.5
+SIGNALS_MAX_AGE_S = 2.5
 # A fault event of these says that the inspection cannot go on, whichever node found it.
 ENDING = (Code.NODE_LOST, Code.PART_LOST, Code.PROTECTIVE_STOP, Code.DOOR_OPEN, Code.SIGNALS_LOST)
 
@@ -48,7 +59,8 @@ class RosSurroundings:
         self._stop_reason: Reason | None = None
         self._heard: dict[str, _Heard] = {}
         self._proposed = threading.Condition()
-        self._signals: tuple[float, msg.SignalState] | None = None
+        self._signals: msg.SignalState | None = None
+        self._signals_heard = time.monotonic()
         self._pids: dict[str, tuple[float, int]] = {}
         self._prepared: dict[str, tuple[str, int]] = {}
         self._steps: tuple[str, ...] = ()
@@ -78,7 +90,10 @@ class RosSurroundings:
                 (msg.NodeHeartbeat, "heartbeats", self._on_heartbeat, qos.HEARTBEATS),
             )
         ]
-        self._timer = node.create_timer(0.2, node.guarded(self._watch_signals), callback_group=group)
+        # A group of its own: while a reset holds the controller, one waiting call is enough.
+        self._timer = node.create_timer(
+            0.2, node.guarded(self._watch_signals), callback_group=MutuallyExclusiveCallbackGroup()
+        )
 
     def close(self) -> None:
         """Takes everything off the node again."""
@@ -102,8 +117,8 @@ class RosSurroundings:
         self._node.on_step(step, disposition)
 
     def move(self, inspection_id: str, step: str) -> ArmReport:
-        putting_away = step.startswith(("place:", "discard", "home"))
-        if not putting_away:
+        putting_away = step.startswith(PUTTING_AWAY)
+        if not putting_away or step == "place:good":
             self._refuse_stopped()
         if not self._arm.server_is_ready():
             raise _lost("the arm node is not there", "arm", arm_usable=False)
@@ -169,7 +184,11 @@ class RosSurroundings:
             self._proposed.wait_for(lambda: heard.proposal is not None, longest)
         if heard.proposal is None:
             raise _lost(f"the decision did not answer within {longest:.0f} s", "decision")
-        return heard.proposal
+        proposal, results = heard.proposal
+        if (reason := self._stop_reason) is not None and proposal.verdict in (Verdict.PASS, Verdict.UNCERTAIN):
+            # Stopped while the last views were analysed: what was found stays, but the part cannot pass any more.
+            proposal = replace(proposal, verdict=Verdict.ERROR, reasons=(reason, *proposal.reasons))
+        return proposal, results
 
     # What the controller needs beyond them.
 
@@ -189,6 +208,8 @@ class RosSurroundings:
         return self._steps
 
     def obstacle(self) -> Reason | None:
+        if self._signals is None:
+            return Reason(Code.SIGNALS_LOST, "the safety signals have not been read yet", "signals")
         if (reason := self._signal_fault()) is not None:
             return reason
         now, timeout = time.monotonic(), self._node.config.supervision.heartbeat_timeout_s
@@ -257,7 +278,7 @@ class RosSurroundings:
             self._node.on_fault(Reason(event.code, event.text, event.source))
 
     def _on_signals(self, message: msg.SignalState) -> None:
-        self._signals = (time.monotonic(), message)
+        self._signals, self._signals_heard = message, time.monotonic()
 
     def _on_heartbeat(self, message: msg.NodeHeartbeat) -> None:
         name = message.node.rsplit("/", 1)[-1]
@@ -270,9 +291,11 @@ class RosSurroundings:
             self._node.on_fault(reason)
 
     def _signal_fault(self) -> Reason | None:
-        if self._signals is None or time.monotonic() - self._signals[0] > SIGNALS_MAX_AGE_S:
+        if time.monotonic() - self._signals_heard > SIGNALS_MAX_AGE_S:
             return Reason(Code.SIGNALS_LOST, "the safety signals are not read; taken as a protective stop", "signals")
-        state = self._signals[1]
+        state = self._signals
+        if state is None:  # only just started
+            return None
         if not state.valid:
             return Reason(Code.SIGNALS_LOST, "the safety signals cannot be read; taken as a protective stop", "signals")
         if state.protective_stop:

@@ -18,10 +18,12 @@ from inspection_cell.core.verdict import Disposition, Event, PartVerdict, Verdic
 from inspection_cell.core.view import Alignment, View, Weight
 from inspection_cell.recipe.make_plan import make_plan
 from inspection_cell.recipe.recipe import Recipe
+from inspection_cell.records.database import RecordFailed
+from inspection_cell.records.images import StoreFull
 from inspection_cell.records.inspection_ids import new_inspection_id
 from inspection_cell.records.store import RecordStore, RequestConflict, UnknownInspection
 from inspection_cell.sequence.ports import Ports, StepFailed
-from inspection_cell.sequence.run import InspectionRun, RunResult
+from inspection_cell.sequence.run import PUTTING_AWAY, InspectionRun, RunResult
 
 
 class Status(IntEnum):
@@ -124,9 +126,9 @@ class Controller:
             )
 
     def operational(self) -> None:
-        """All nodes work: from PREOPERATIONAL to INITIALIZED, unless an error must be reset first."""
+        """All nodes work: to INITIALIZED, unless an error must be reset first."""
         with self._lock:
-            if self.state is State.PREOPERATIONAL:
+            if self.state in (State.PREOPERATIONAL, State.HALTED):
                 self._enter(State.ERROR if self.reasons else State.INITIALIZED)
 
     def select_recipe(self, name: str) -> Recipe | Refusal:
@@ -225,12 +227,15 @@ class Controller:
         return self.result(inspection_id)
 
     def abort(self, inspection_id: str, reason: Reason) -> Refusal | None:
-        """Ends the running inspection early."""
+        """Ends the running inspection early: once accepted, it cannot pass any more."""
         with self._lock:
             if self.running is None:
                 return Refusal(Reason(Code.UNKNOWN_INSPECTION, "no inspection is running", inspection_id))
             if inspection_id not in ("", self.running.inspection_id):
                 return Refusal(unknown(inspection_id))
+            if self._uncommitted is not None or self.step.startswith(PUTTING_AWAY):
+                text = "too late: the verdict is made, the part is being put away"
+                return Refusal(Reason(Code.NOT_READY, text, self.running.inspection_id))
             self.surroundings.stop(reason)
             return None
 
@@ -264,6 +269,24 @@ class Controller:
                 self.surroundings.stop(reason)
             elif self.state in (State.READY, State.INITIALIZED):
                 self._fail(reason)
+
+    def note(self, step: str, disposition: Disposition) -> None:
+        """The running inspection goes on to a step; durable when this returns.
+
+        Raises:
+            StepFailed: it could not be recorded, so it must not be done.
+        """
+        plan = self.running
+        if plan is None:
+            return
+        with self._lock:
+            self.step, self.disposition = step, disposition
+        try:
+            self.store.note_step(plan.inspection_id, step, disposition)
+        except (RecordFailed, StoreFull) as error:
+            code = Code.STORE_FULL if isinstance(error, StoreFull) else Code.RECORD_FAILED
+            raise StepFailed(Reason(code, f"step {step} could not be recorded: {error}", step)) from error
+        self.surroundings.changed()
 
     def close(self) -> None:
         """Ends what runs; for the end of the process."""
@@ -314,26 +337,23 @@ class Controller:
             timings_s=result.timings_s,
         )
         evidence = self.surroundings.evidence(plan.inspection_id)
+        # One lock around announcing the verdict and being READY: whoever hears the verdict may start the next part.
         with self._lock:
             self._uncommitted = (verdict, result.proposal, result.results, evidence)
             self.disposition = result.disposition
-        try:
-            self._commit_what_is_left()
-        except StepFailed as fault:
-            # Not durable, so not announced: get_result goes on saying that it runs, until a reset commits it.
-            self._fail(fault.reason)
-            return
-        with self._lock:
-            self.running = None
+            try:
+                self._commit_what_is_left()
+            except StepFailed as fault:
+                # Not durable, so not announced: get_result goes on saying that it runs, until a reset commits it.
+                self._fail(fault.reason)
+                return
             unplaced = result.disposition in (Disposition.GRIPPER, Disposition.SCALE, Disposition.UNKNOWN)
             if result.arm_blocked or unplaced:
                 text = f"the part was left at {result.disposition.name.lower()}; look after it, then reset"
-                self._fail(*(result.proposal.reasons or (Reason(Code.ARM_STOPPED, text),)))
+                self._fail(*(result.faults or (Reason(Code.ARM_STOPPED, text),)))
             else:
                 self.surroundings.clear_stop()
                 self._enter(State.READY)
-        with self._finished:
-            self._finished.notify_all()
 
     def _commit_what_is_left(self) -> None:
         if self._uncommitted is None:
@@ -355,9 +375,9 @@ class Controller:
             ) from error
         self._uncommitted = None
         self.surroundings.announce_verdict(verdict)
-        with self._lock:
-            if self.running is not None and self.running.inspection_id == verdict.inspection_id:
-                self.running = None
+        with self._finished:
+            self.running = None
+            self._finished.notify_all()
 
     def _fail(self, *reasons: Reason) -> None:
         with self._lock:
@@ -392,4 +412,4 @@ def unknown(inspection_id: str) -> Reason:
 
 def _failed_run(plan: InspectionPlan, reason: Reason, disposition: Disposition) -> RunResult:
     proposal = VerdictProposal(plan.inspection_id, Verdict.ERROR, (reason,), time.time_ns())
-    return RunResult(proposal, (), disposition, float("nan"), {}, arm_blocked=True)
+    return RunResult(proposal, (), disposition, float("nan"), {}, arm_blocked=True, faults=(reason,))

@@ -12,12 +12,14 @@ import numpy as np
 
 from inspection_cell.core.check import CheckResult
 from inspection_cell.core.plan import CameraRole, ExpectedView, InspectionPlan, Mounting
-from inspection_cell.core.reasons import Code, Reason
+from inspection_cell.core.reasons import Reason
 from inspection_cell.core.verdict import Disposition, InspectionEnd, Verdict, VerdictProposal
 from inspection_cell.recipe.recipe import Recipe
 from inspection_cell.sequence.ports import ArmReport, CaptureRequest, Ports, StepFailed
 
 BIN_OF = {Verdict.PASS: "good", Verdict.FAIL: "reject", Verdict.UNCERTAIN: "rework", Verdict.ERROR: "rework"}
+# Steps of a part whose verdict is made.
+PUTTING_AWAY = ("place:", "home")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class RunResult:
 
     Attributes:
         arm_blocked: the arm must not move by itself any more; a person resets.
+        faults: every step that failed, in order; also one after the verdict, as the way home.
     """
 
     proposal: VerdictProposal
@@ -34,6 +37,7 @@ class RunResult:
     mass_kg: float
     timings_s: dict[str, float]
     arm_blocked: bool
+    faults: tuple[Reason, ...] = ()
 
 
 @dataclass
@@ -51,6 +55,7 @@ class InspectionRun:
     disposition: Disposition = Disposition.INFEED
     mass_kg: float = math.nan
     arm_blocked: bool = False
+    faults: list[Reason] = field(default_factory=list)
     timings_s: dict[str, float] = field(
         default_factory=lambda: {"motion": 0.0, "capture": 0.0, "weigh": 0.0, "analysis_wait": 0.0}
     )
@@ -69,7 +74,15 @@ class InspectionRun:
         proposal = self._put_away(proposal)
         cycle = time.monotonic() - started
         self.timings_s |= {"overhead": cycle - sum(self.timings_s.values()), "cycle": cycle}
-        return RunResult(proposal, results, self.disposition, self.mass_kg, self.timings_s, self.arm_blocked)
+        return RunResult(
+            proposal,
+            results,
+            self.disposition,
+            self.mass_kg,
+            self.timings_s,
+            self.arm_blocked,
+            tuple(self.faults),
+        )
 
     def _show(self) -> None:
         views = {view.view_id: view for view in self.plan.views}
@@ -147,6 +160,7 @@ class InspectionRun:
         if fault.disposition is not None:
             self.disposition = fault.disposition
         self.arm_blocked = self.arm_blocked or not fault.arm_usable
+        self.faults.append(fault.reason)
         return fault.reason
 
     def _error(self, reasons: tuple[Reason, ...]) -> VerdictProposal:
@@ -159,8 +173,3 @@ class InspectionRun:
             yield
         finally:
             self.timings_s[phase] += time.monotonic() - started
-
-
-def lost(code: Code, text: str, subject: str = "", arm_usable: bool = True) -> StepFailed:
-    """A failed step, shortly."""
-    return StepFailed(Reason(code, text, subject), arm_usable=arm_usable)

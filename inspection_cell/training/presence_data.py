@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +52,27 @@ def load_samples(path: Path) -> Samples:
     """Reads what `save_samples` wrote."""
     with np.load(path) as store:
         return Samples(store["inputs"], store["labels"], store["components"])
+
+
+def printed(inputs: NDArray[np.float32], share: float, rng: np.random.Generator) -> None:
+    """Draws print or wear over the component's place in a share of a batch: (n, 8, 64, 64), in place.
+
+    What is printed on a component says nothing about whether it is the right one.
+    """
+    for i in np.flatnonzero(rng.random(len(inputs)) < share):
+        sample = inputs[i]
+        marks = np.zeros((SIZE_PX, SIZE_PX), np.float32)
+        angle = rng.uniform(0, np.pi)
+        for _ in range(rng.integers(1, 5)):
+            # A row of strokes, as letters and bar codes are.
+            at, along = rng.uniform(8, 56, 2), np.array([np.cos(angle), np.sin(angle)])
+            pitch, height = rng.uniform(1.5, 5.0), rng.uniform(1.0, 9.0) * np.array([-along[1], along[0]])
+            for k in range(rng.integers(2, 14)):
+                foot = at + k * pitch * rng.uniform(0.8, 1.2) * along
+                ends = np.rint([foot, foot + height * rng.uniform(0.5, 1.0)]).astype(int)
+                cv2.line(marks, ends[0].tolist(), ends[1].tolist(), 1.0, int(rng.integers(1, 3)))
+        soft = cv2.GaussianBlur(marks, (0, 0), rng.uniform(0.4, 1.0))
+        sample[0] = np.clip(sample[0] + rng.uniform(-1.2, 0.8) * soft * sample[1], -1.0, 1.0)
 
 
 def turned(inputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

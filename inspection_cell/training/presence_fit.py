@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inspection_cell.training.presence_data import LEVELS, Samples, turned
+from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
 
 BATCH = 64
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
-FALSE_UNCERTAIN = 0.005
+PRINT_SHARE = 0.3
+FALSE_UNCERTAIN = 0.003
 FALSE_DEFECT = 0.001
 LEAST_UNCERTAIN = 0.5
 LEAST_DEFECT = 0.8
@@ -50,7 +51,9 @@ def fit(samples: Samples, epochs: int, seed: int) -> PresenceNetwork:
         order = rng.permutation(len(samples.labels))
         for i in range(len(order) // BATCH):
             chosen = np.sort(order[i * BATCH : (i + 1) * BATCH])
-            inputs = turned(samples.inputs[chosen].astype(np.float32) / np.float32(LEVELS), rng)
+            inputs = samples.inputs[chosen].astype(np.float32) / np.float32(LEVELS)
+            printed(inputs, PRINT_SHARE, rng)
+            inputs = turned(inputs, rng)
             inputs[:, 0] += rng.normal(0, rng.uniform(0, 0.05), inputs[:, 0].shape).astype(np.float32)
             given = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):

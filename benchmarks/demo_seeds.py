@@ -1,0 +1,121 @@
+"""Many seeds of the demo, then many fresh good parts: nothing defective passes, good parts do, as often as stated.
+
+Run as `python benchmarks/demo_seeds.py [--quick]`; it commissions the demo cell in data/demo if that was not done yet.
+`--quick` uses the fast recipe with a few parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import beta
+
+from inspection_cell.cli.commissioning import commission_simulated, is_commissioned, progress_bar
+from inspection_cell.cli.simulated_line import Inspected, SimulatedLine, derive_config, good_parts, mixed_parts
+from inspection_cell.core.verdict import Verdict
+from inspection_cell.recipe.paths import share_folder
+from inspection_cell.simulation.truth import DefectKind
+
+QUICK_KINDS = (DefectKind.WRONG_WEIGHT, DefectKind.MISSING_COMPONENT)
+
+
+def main() -> int:
+    """Runs all; exit code 0 when the claim holds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--fresh", type=int, default=100)
+    parser.add_argument("--data", type=Path, help="data folder with a commissioned cell")
+    given = parser.parse_args()
+    console = Console()
+    with ExitStack() as stack:
+        if given.quick:
+            data = given.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-seeds-")))
+            name, source, taught, speed, rate = "fast_test", "fast_cell.yaml", 12, 200.0, 1 / 13
+            seeds, good, defective, fresh, kinds = 1, 3, 2, 0, QUICK_KINDS
+        else:
+            data = given.data or Path("data/demo/2mp")
+            name, source, taught, speed, rate = "ring_housing", "demo_cell.yaml", 50, 100.0, 0.02
+            seeds, good, defective, fresh, kinds = given.seeds, 8, 4, given.fresh, tuple(DefectKind)
+        config = share_folder() / "config" / source
+        teach = derive_config(config, data / "cell_teach.yaml", "teach", speed)
+        run = derive_config(config, data / "cell.yaml", "simulation", speed)
+        if not is_commissioned(name, run, data):
+            commission_simulated(name, teach, data, taught, 7)
+        parts = [mixed_parts(good, defective, seed, kinds) for seed in range(1, seeds + 1)]
+        extra = good_parts(fresh, 4242, "FRESH")
+        with progress_bar() as progress, SimulatedLine(run, data, name) as line:
+            bar = progress.add_task("inspecting", total=sum(map(len, parts)) + len(extra))
+            line.select()
+
+            def inspect(truth):  # type: ignore[no-untyped-def]
+                found = line.inspect(truth)
+                progress.advance(bar)
+                if line.cell.state is not None and line.cell.state.reasons:
+                    line.cell.reset()
+                return found
+
+            by_seed = [[inspect(truth) for truth in of_seed] for of_seed in parts]
+            fresh_found = [inspect(truth) for truth in extra]
+    return judge(console, by_seed, fresh_found, rate)
+
+
+def judge(console: Console, by_seed: list[list[Inspected]], fresh: list[Inspected], rate: float) -> int:
+    """Prints the tables and the closing line."""
+    table = Table(title="seeds")
+    for column in ("seed", "defective passed", "good passed", "good not passed", "defects and verdicts"):
+        table.add_column(column)
+    holds = True
+    for seed, found in enumerate(by_seed, start=1):
+        good = [i for i in found if i.truth.good]
+        bad = [i for i in found if not i.truth.good]
+        passed_bad = sum(i.verdict.verdict is Verdict.PASS for i in bad)
+        passed_good = sum(i.verdict.verdict is Verdict.PASS for i in good)
+        holds &= passed_bad == 0 and passed_good >= len(good) - 1
+        table.add_row(
+            str(seed),
+            f"{passed_bad} of {len(bad)}",
+            f"{passed_good} of {len(good)}",
+            "; ".join(said(i) for i in good if i.verdict.verdict is not Verdict.PASS),
+            ", ".join(f"{i.truth.defects[0].kind.value}: {i.verdict.verdict.name}" for i in bad),
+        )
+    console.print(table)
+    cycles = [i.verdict.timings_s["cycle"] for of_seed in by_seed for i in of_seed]
+    console.print(f"cycle {np.median(cycles):.1f} s median, {np.quantile(cycles, 0.95):.1f} s p95")
+    figure = f"{sum(len(s) for s in by_seed)} parts of {len(by_seed)} seeds"
+    if fresh:
+        rejected = [i for i in fresh if i.verdict.verdict is not Verdict.PASS]
+        low, high = exact_interval(len(rejected), len(fresh))
+        console.print(f"fresh good parts not passed: {Counter(i.verdict.verdict.name for i in rejected)}")
+        for item in rejected:
+            console.print(f"  {item.truth.serial}: {said(item)}")
+        figure += f"; {len(rejected)} of {len(fresh)} fresh good parts not passed, 95 % {low:.1%} to {high:.1%}"
+        figure += f", stated {rate:.1%}"
+        holds &= low <= rate <= high
+    print(("HOLDS: " if holds else "SHORT: ") + figure)
+    return 0 if holds else 1
+
+
+def said(item: Inspected) -> str:
+    """Verdict and first reasons."""
+    reasons = ", ".join(f"{r.code.name} {r.subject}: {r.text}" for r in item.verdict.reasons[:2])
+    return f"{item.verdict.verdict.name} {reasons}"
+
+
+def exact_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Clopper-Pearson, 95 %."""
+    low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, trials - hits)) if hits < trials else 1.0
+    return low, high
+
+
+if __name__ == "__main__":
+    sys.exit(main())
