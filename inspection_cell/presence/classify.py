@@ -24,6 +24,7 @@ from inspection_cell.presence.expectation import CHANNELS, SIZE_PX, Expectation,
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, PresenceModelError, package_hash, read_card
 
 CLASSES = ("present", "missing", "wrong")
+LEAST_CONTRAST = 1.5
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,13 @@ class PresenceModel:
         if refusal or expected is None:
             visible = expected.visible if expected is not None else 0.0
             return _unjudged(component, Outcome.NOT_APPLICABLE, Code.NONE, refusal, began, visible, expected)
-        given = network_input(image_crop(pixels, expected.box), expected.channels)
+        grey = image_crop(pixels, expected.box)
+        if float(grey.std()) < LEAST_CONTRAST:
+            fault = (
+                f"{component}: the image is {grey.mean():.0f} all over, black, burnt out or covered: nothing to judge"
+            )
+            return _unjudged(component, Outcome.INVALID, Code.CHECK_INVALID, fault, began, expected.visible, expected)
+        given = network_input(grey, expected.channels)
         p = np.asarray(self._session.run(None, {"input": given[None]})[0][0], float)
         if not np.all(np.isfinite(p)) or abs(float(p.sum()) - 1.0) > 1e-3:
             return _unjudged(

@@ -110,6 +110,4 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NoPresenceModel(
-            f"{path}: cannot be read ({error.strerror}); check the recipe's model folder"
-        ) from error
+        raise NoPresenceModel(f"{path}: cannot be read ({error.strerror}); check the recipe's model folder") from error

@@ -100,11 +100,14 @@ def test_broken_input_is_invalid_never_nothing_found(ring: GeometryRenderer, mod
         assert answer.outcome is Outcome.INVALID and np.isnan(answer.score)
 
 
-def test_a_black_image_is_never_nothing_found(ring: GeometryRenderer, model: PresenceModel) -> None:
-    black = np.zeros((1200, 1600), np.uint8)
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_image_that_shows_nothing_is_invalid(ring: GeometryRenderer, model: PresenceModel, level: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 1.5, (1200, 1600))
+    image = np.clip(level + noise, 0, 255).astype(np.uint8)
     pose = pose_from(ring, 0.2)
     for name in model.card.components:
-        assert model.judge(black, CAMERA, ring, pose, SURE, name).outcome is not Outcome.NOTHING_FOUND
+        answer = model.judge(image, CAMERA, ring, pose, SURE, name)
+        assert answer.outcome in (Outcome.INVALID, Outcome.NOT_APPLICABLE) and np.isnan(answer.score)
 
 
 def test_refuses_a_component_or_assembly_it_was_not_made_for(ring: GeometryRenderer, model: PresenceModel) -> None:
