@@ -14,8 +14,9 @@ from inspection_cell.anomaly.errors import AnomalyError
 from inspection_cell.anomaly.evaluate import training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
-from inspection_cell.anomaly.score import AnomalyModel, load_models
-from inspection_cell.anomaly.thresholds import Limits
+from inspection_cell.anomaly.score import load_model
+from inspection_cell.recipe.folder_recipe import FolderRecipe, load_folder_recipe, write_folder_recipe
+from inspection_cell.recipe.loading import ConfigError
 
 DEFAULT_BACKBONE = Path(__file__).resolve().parents[2] / "models" / "backbone"
 VIEW_ID = "view"
@@ -64,9 +65,9 @@ def describe_command(arguments: argparse.Namespace) -> int:
 
 def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `inspect-folder`."""
-    parser.add_argument("model", type=Path, help="what fit-anomaly wrote")
+    parser.add_argument("recipe", type=Path, help="the recipe.yaml that fit-anomaly wrote, or its folder")
     parser.add_argument("folder", type=Path, help="a folder of images, or a data set with test/<kind>")
-    parser.add_argument("--sheet", type=Path, help="PNG of the worst images (default: worst.png in MODEL's folder)")
+    parser.add_argument("--sheet", type=Path, help="PNG of the worst images (default: worst.png beside RECIPE)")
 
 
 def fit_anomaly(arguments: argparse.Namespace) -> int:
@@ -88,17 +89,16 @@ def fit_anomaly(arguments: argparse.Namespace) -> int:
 
 def inspect_folder_command(arguments: argparse.Namespace) -> int:
     """Judges a folder with a one-view model; 2 where the input is wrong."""
-    sheet = arguments.sheet or arguments.model / "worst.png"
+    recipe_folder: Path = arguments.recipe if arguments.recipe.is_dir() else arguments.recipe.parent
+    sheet = arguments.sheet or recipe_folder / "worst.png"
     try:
-        models = load_models(arguments.model)
-        if len(models) != 1:
-            raise AnomalyError(f"{arguments.model}: holds {len(models)} viewpoints; a folder of images needs one")
-        model = next(iter(models.values()))
+        recipe = load_folder_recipe(arguments.recipe)
+        model = load_model(recipe_folder / recipe.model, expected_hash=recipe.model_hash)
         result = inspect_folder(model, arguments.folder, sheet, progress=show_progress)
-    except AnomalyError as error:
+    except (AnomalyError, ConfigError) as error:
         print(f"inspect-folder: {error}", file=sys.stderr)
         return 2
-    print_folder(result, model)
+    print_folder(result, recipe)
     print(f"worst images: {sheet}")
     return 0
 
@@ -114,14 +114,14 @@ def show_progress(done: int, total: int, text: str) -> None:
     )
 
 
-def print_folder(result: FolderResult, model: AnomalyModel) -> None:
+def print_folder(result: FolderResult, recipe: FolderRecipe) -> None:
     """A table of the images' scores and, where there are labels, how well they tell good from defective."""
-    limits = model.card.limits
     print(f"{'image':<40} {'truth':<16} {'score':>8}  judged")
     for image, score in zip(result.images, result.scores, strict=True):
-        print(f"{image.path.name:<40} {image.kind or '-':<16} {score:8.2f}  {_judged(float(score), limits)}")
+        print(f"{image.path.name:<40} {image.kind or '-':<16} {score:8.2f}  {_judged(float(score), recipe)}")
     print(
-        f"limits: uncertain {limits.uncertain:.2f}, defect {limits.defect:.2f}; {1e3 * result.seconds:.0f} ms an image"
+        f"limits: uncertain {recipe.limit_uncertain:.2f}, defect {recipe.limit_defect:.2f}; "
+        f"{1e3 * result.seconds:.0f} ms an image"
     )
     if not np.isnan(result.image_auroc):
         print(f"image AUROC {result.image_auroc:.3f}")
@@ -129,10 +129,10 @@ def print_folder(result: FolderResult, model: AnomalyModel) -> None:
         print(f"pixel AUROC {result.pixel_auroc:.3f}, hottest spot on the defect in {100 * result.on_defect:.0f} %")
 
 
-def _judged(score: float, limits: Limits) -> str:
-    if score > limits.defect:
+def _judged(score: float, recipe: FolderRecipe) -> str:
+    if score > recipe.limit_defect:
         return "defect"
-    return "uncertain" if score > limits.uncertain else "good"
+    return "uncertain" if score > recipe.limit_uncertain else "good"
 
 
 def _print_fit(result: FitResult, out: Path) -> None:
@@ -146,5 +146,11 @@ def _print_fit(result: FitResult, out: Path) -> None:
     print(f"defect above {limits.defect:.2f}: extrapolated from the good parts' tail, not observed")
     for warning in result.warnings:
         print(f"note: {warning}")
-    for view, digest in result.hashes.items():
-        print(f"package {view} {digest}")
+    recipe = FolderRecipe(
+        format=1,
+        model=VIEW_ID,
+        model_hash=result.hashes[VIEW_ID],
+        limit_uncertain=limits.uncertain,
+        limit_defect=limits.defect,
+    )
+    print(f"recipe: {write_folder_recipe(recipe, out)}; next: inspection-cell inspect-folder {out} FOLDER")

@@ -55,10 +55,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: is not YAML: {error}") from error
+        raise ConfigError(f"{path}: is not YAML: {_yaml_problem(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds {type(content).__name__}, expected a mapping of fields")
     return content
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Where a file stops being YAML, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark is not None else problem
 
 
 def load_model(path: Path, model: type[Model]) -> Model:
@@ -87,14 +94,18 @@ def describe(error: ValidationError) -> list[str]:
     lines = []
     for item in error.errors(include_url=False):
         field = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "value_error" and not item["loc"]:
+            # A check over several fields; its text begins with the field that it is about.
+            name, colon, text = str(item["ctx"]["error"]).partition(": ")
+            lines.append(f"field '{name}': {text}" if colon else name)
+        elif item["type"] == "extra_forbidden":
             lines.append(f"field '{field}': is not known here; check the spelling or remove it")
         elif item["type"] == "missing":
             lines.append(f"field '{field}': is missing")
         else:
             found = repr(item.get("input"))
             found = found if len(found) < 80 else found[:77] + "..."
-            lines.append(f"field '{field}': found {found}; {item['msg']}")
+            lines.append(f"field '{field}': found {found}; {item['msg'].removeprefix('Value error, ')}")
     return lines
 
 
