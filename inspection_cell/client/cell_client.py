@@ -139,6 +139,12 @@ class CellClient:
             reasons = convert.reasons_from_msg(self.state.reasons)
             raise CellRefused(reasons[0] if reasons else None)
 
+    @property
+    def announced(self) -> dict[str, PartVerdict]:
+        """The verdicts that were heard on the topic, by inspection id."""
+        with self._changed:
+            return dict(self._verdicts)
+
     def abort(self, inspection_id: str = "") -> None:
         """Ends the running inspection early. Raises CellRefused."""
         self._accepted(self.call("abort", inspection_id=inspection_id))
