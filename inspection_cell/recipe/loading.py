@@ -92,7 +92,10 @@ def validate(content: dict[str, Any], model: type[Model], source: str) -> Model:
 def describe(error: ValidationError) -> list[str]:
     """One line for every wrong field: where, what was found, what is allowed."""
     lines = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(i["loc"][: len(item["loc"])] == item["loc"] != i["loc"] for i in items):
+            continue  # pydantic counts only valid members: what is wrong with them is said by their own lines
         field = ".".join(str(part) for part in item["loc"]) or "(the whole file)"
         if item["type"] == "value_error" and not item["loc"]:
             # A check over several fields; its text begins with the field that it is about.

@@ -1,0 +1,85 @@
+"""The cell's configuration: what is simulated is known, nodes stand in exactly one process, schemas are current."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inspection_cell.cli.main import main
+from inspection_cell.core.plan import Mode
+from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
+from inspection_cell.recipe.loading import ConfigError, read_yaml, validate
+from inspection_cell.recipe.paths import find_recipe_file, resolve, share_folder
+
+CONFIG = share_folder() / "config"
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    return read_yaml(CONFIG / "fast_cell.yaml")
+
+
+@pytest.mark.parametrize("name", ["demo_cell.yaml", "fast_cell.yaml"])
+def test_shipped_configurations_are_valid_and_say_that_they_are_simulated(name: str) -> None:
+    config = load_cell_config(CONFIG / name)
+    assert config.simulated and config.core_mode is Mode.SIMULATION
+    assert config.simulated_parts >= {"arm", "scale", "light", "gripper", "signals", "cameras.wide"}
+    assert config.nodes[0] == "signals" and config.nodes[-1] == "lifecycle_manager"
+    assert resolve(config.scene, CONFIG / name).is_file()
+
+
+def test_one_real_device_does_not_make_a_cell_real(content: dict[str, Any]) -> None:
+    content["scale"] = {"backend": "mt_sics", "port": "/dev/ttyUSB0"}
+    config = validate(content, CellConfig, "x")
+    assert "scale" not in config.simulated_parts and config.simulated
+    content["mode"] = "production"
+    with pytest.raises(ConfigError, match="production needs real devices, but arm, cameras"):
+        validate(content, CellConfig, "x")
+
+
+def test_a_camera_in_the_hand_moves_with_the_tool(content: dict[str, Any]) -> None:
+    camera = validate(content, CellConfig, "x").cameras["inspection"]
+    T_world_tool = np.eye(4)
+    T_world_tool[:3, 3] = 0.1, 0.2, 0.3
+    fixed, in_hand = camera.T_world_camera(T_world_tool, False), camera.T_world_camera(T_world_tool, True)
+    assert np.allclose(fixed, camera.calibration.pose.matrix)
+    assert np.allclose(in_hand[:3, 3] - fixed[:3, 3], (0.1, 0.2, 0.3))
+    assert (camera.model.width, camera.model.height) == (400, 300)
+    assert camera.model.matrix[0, 0] == 1425
+
+
+def test_recipes_of_the_data_folder_come_first(content: dict[str, Any], tmp_path: Path) -> None:
+    config = validate(content, CellConfig, "x")
+    assert find_recipe_file("fast_test", tmp_path, config) == CONFIG / "recipes" / "fast_test.yaml"
+    own = tmp_path / "recipes" / "fast_test.yaml"
+    own.parent.mkdir()
+    own.write_text("", encoding="utf-8")
+    assert find_recipe_file("fast_test", tmp_path, config) == own
+    with pytest.raises(LookupError, match=r"no recipe 'nothing'; there are fast_test, ring_housing"):
+        find_recipe_file("nothing", tmp_path, config)
+    with pytest.raises(LookupError):
+        find_recipe_file("../fast_test", tmp_path, config)
+
+
+def test_a_named_file_that_is_nowhere_is_named_with_where_it_was_looked_for() -> None:
+    with pytest.raises(ConfigError, match=r"fast_cell\.yaml: names 'nowhere\.yaml', which is not at .* nor at "):
+        resolve("nowhere.yaml", CONFIG / "fast_cell.yaml")
+
+
+def test_the_schemas_for_editors_are_current(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["schema", "--out", str(tmp_path)])
+    assert ended.value.code == 0
+    made = sorted(tmp_path.glob("*.json"))
+    assert {str(path) for path in made} == set(capsys.readouterr().out.split())
+    assert [p.name for p in made] == ["cell.schema.json", "recipe.schema.json"]
+    for path in made:
+        shipped = CONFIG / "schema" / path.name
+        text = path.read_text(encoding="utf-8")
+        assert shipped.read_text(encoding="utf-8") == text, "run: inspection-cell schema --out config/schema"
+        schema = json.loads(text)
+        assert schema["additionalProperties"] is False
