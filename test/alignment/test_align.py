@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inspection_cell.alignment.align import align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.picture import FOUND, alignment_picture
+from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Assembly, load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cad.shading import Light, Material, Shading
@@ -147,3 +148,16 @@ def test_refuses_broken_input_with_a_reason(part: PartEdges) -> None:
         answer = align(*arguments)
         assert not answer.accepted and reason in answer.reason, answer.reason
         assert np.all(np.isinf(np.diag(answer.covariance)))
+
+
+def test_a_view_refines_the_grasps_pose_or_leaves_it(part: PartEdges) -> None:
+    truth = viewpoint(part, 2.0, 0.6)
+    covariance = np.diag([4e-4] * 3 + [3e-3] * 3) ** 2
+    grasp = prior_of(part, truth, np.array([3e-4, -4e-4, 5e-4, 2e-3, -3e-3, 3e-3]))
+    pose, sure = refined_in_view(picture(part, truth, 5), CAMERA, part, grasp, covariance)
+    assert errors(part, truth, pose)[1] < 0.0001 < errors(part, truth, grasp)[1]
+    assert np.trace(sure) < np.trace(covariance)
+    black = np.zeros((600, 800), np.uint8)
+    for image, spread in ((black, covariance), (picture(part, truth, 5), covariance * np.nan)):
+        pose, same = refined_in_view(image, CAMERA, part, grasp, spread)
+        assert pose is grasp and same is spread
