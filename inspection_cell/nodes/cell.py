@@ -36,6 +36,7 @@ class CellNode(ManagedNode):
         self._surroundings: RosSurroundings | None = None
         self._store: RecordStore | None = None
         self._beats = 0
+        self._coming_up = False
         self._waiting = threading.Semaphore(MOST_WAITING)
         self._states = self.create_publisher(msg.CellState, "state", qos.STATE)
         self._verdicts = self.create_publisher(msg.PartVerdict, "verdicts", qos.LATCHED)
@@ -77,9 +78,10 @@ class CellNode(ManagedNode):
     def activate(self) -> None:
         assert self._controller is not None
         self._controller.answer_for_the_past()
-        self._controller.operational()
+        self._coming_up = True  # until every node is heard: see _tick
 
     def deactivate(self) -> None:
+        self._coming_up = False
         if self._controller is not None:
             self._controller.close()
 
@@ -105,6 +107,10 @@ class CellNode(ManagedNode):
 
     def _tick(self) -> None:
         self._beats += 1
+        controller, surroundings = self._controller, self._surroundings
+        if self._coming_up and controller is not None and surroundings is not None and surroundings.all_heard():
+            self._coming_up = False
+            controller.operational()
         self._publish_state()
 
     def _verdict(self, verdict) -> None:  # type: ignore[no-untyped-def]

@@ -221,6 +221,11 @@ class RosSurroundings:
             return Reason(Code.STORE_FULL, f"{free / 1e6:.0f} MB are free in {self._node.data_folder}; make room")
         return None
 
+    def all_heard(self) -> bool:
+        """Whether every node was heard since the start, so that a request is not refused for a node not met yet."""
+        met = self._signals is not None or self._signal_fault() is not None
+        return met and all(name in self._pids for name in self._node.config.nodes)
+
     def recover(self) -> Disposition:
         return self.move("", "home").disposition
 
