@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from inspection_cell_interfaces import msg
 from lifecycle_msgs.msg import State as StateMsg
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -57,6 +58,8 @@ class ManagedNode(LifecycleNode):
         self.create_timer(HEARTBEAT_PERIOD_S, self.guarded(self._beat), callback_group=vital)
         self.create_timer(1.0, self.guarded(self._publish_diagnostics), callback_group=vital)
         self.add_on_set_parameters_callback(self._refuse_while_configured)
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
 
     # What a subclass fills in.
 
@@ -155,11 +158,25 @@ class ManagedNode(LifecycleNode):
         return self._transition(self.cleanup, StateMsg.PRIMARY_STATE_UNCONFIGURED)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._transition(self.cleanup, StateMsg.PRIMARY_STATE_FINALIZED)
+        def run() -> None:
+            if self.active:
+                self.deactivate()
+            self.cleanup()
+
+        return self._transition(run, StateMsg.PRIMARY_STATE_FINALIZED)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         # Back to unconfigured, so that the manager may try again.
         return self._transition(self.cleanup, StateMsg.PRIMARY_STATE_UNCONFIGURED)
+
+    def _on_change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        """The change_state service; rclpy raises where a state has no such transition, which would end the process."""
+        try:
+            return self._change_state(request, response)
+        except Exception as error:
+            self.get_logger().warning(f"transition {request.transition.id} refused: {error}")
+            response.success = False
+            return response
 
     def _transition(self, work: Callable[[], None], reached: int) -> TransitionCallbackReturn:
         try:

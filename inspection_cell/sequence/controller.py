@@ -111,7 +111,9 @@ class Controller:
     _thread: threading.Thread | None = None
 
     def answer_for_the_past(self) -> None:
-        """Commits ERROR, interrupted, for every inspection that was under way when the cell died."""
+        """Begins, also anew after HALTED: commits ERROR, interrupted, for every inspection that a dead cell left."""
+        if self.state is State.HALTED:
+            self._enter(State.PREOPERATIONAL)
         for left in self.store.unfinished():
             verdict = self.store.interrupt(left.inspection_id, time.time_ns())
             self.disposition = verdict.disposition
@@ -126,9 +128,9 @@ class Controller:
             )
 
     def operational(self) -> None:
-        """All nodes work: to INITIALIZED, unless an error must be reset first."""
+        """All nodes work: from PREOPERATIONAL to INITIALIZED, unless an error must be reset first."""
         with self._lock:
-            if self.state in (State.PREOPERATIONAL, State.HALTED):
+            if self.state is State.PREOPERATIONAL:
                 self._enter(State.ERROR if self.reasons else State.INITIALIZED)
 
     def select_recipe(self, name: str) -> Recipe | Refusal:

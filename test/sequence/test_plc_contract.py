@@ -348,4 +348,9 @@ def test_a_cell_that_is_stopped_answers_for_the_part_that_runs(bench: Bench) -> 
     assert controller.state is State.HALTED
     bench.cell.gates.clear()
     controller.operational()
-    assert controller.state in (State.INITIALIZED, State.ERROR), "started again, it works again"
+    assert controller.state is State.HALTED
+    controller.answer_for_the_past()
+    controller.operational()
+    assert controller.state is State.ERROR, "the part that was stopped lies in the gripper"
+    controller.reset()
+    assert bench.inspect("r2", "4712").verdict is Verdict.PASS
