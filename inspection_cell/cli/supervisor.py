@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 from inspection_cell.recipe.cell_config import CellConfig
+from inspection_cell.recipe.loading import ConfigError
 
 RESPAWN_DELAY_S = 1.0
 TERM_TIMEOUT_S = 15.0
@@ -44,9 +47,16 @@ class Supervisor:
     separate: bool = False
     quiet: bool = False
     children: list[Child] = field(default_factory=list)
+    _lock: TextIO | None = None
 
     def __enter__(self) -> Supervisor:
+        """Starts everything.
+
+        Raises:
+            ConfigError: another cell runs on the data folder.
+        """
         self.data.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_folder(self.data)
         if self.config.simulation is not None:
             arguments = ["simulate", "--config", str(self.config_path), "--data", str(self.data)]
             self.children.append(Child("simulation", [sys.executable, "-m", "inspection_cell.cli.main", *arguments]))
@@ -99,6 +109,7 @@ class Supervisor:
             if child.process.poll() is None:
                 child.process.kill()
                 child.process.wait()
+        self._unlock()
 
     def kill(self) -> None:
         """SIGKILL to everything at once, as a power cut would; for tests."""
@@ -108,6 +119,12 @@ class Supervisor:
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def process_of(self, node: str) -> subprocess.Popen[bytes]:
         """The process that runs a node."""
@@ -132,6 +149,23 @@ class Supervisor:
         else:
             child.process = subprocess.Popen(child.command, **options)  # type: ignore[call-overload]
         child.died_at = 0.0
+
+
+def _lock_folder(data: Path) -> TextIO:
+    """Takes a data folder for this process; the lock ends with the file, so also when the process dies."""
+    file = (data / "cell.lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read().strip()
+        file.close()
+        text = f"another cell (process {owner}) runs on this data folder; stop it, or give another --data"
+        raise ConfigError(f"{data}: {text}") from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:

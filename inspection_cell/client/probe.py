@@ -18,6 +18,10 @@ from rclpy.qos import QoSProfile
 from inspection_cell.nodes.waiting import wait_for
 
 
+# DDS discovery goes both ways: a service is seen a moment before it sees us, and an answer sent then is lost.
+ACQUAINTED_S = 0.5
+
+
 class NoAnswer(TimeoutError):
     """A service is not there or did not answer, or a topic stayed silent."""
 
@@ -54,11 +58,14 @@ class Probe:
             NoAnswer: it is not there, or the answer did not come in time.
         """
         limit = self.timeout_s if timeout_s is None else timeout_s
-        if name not in self._clients:
+        new = name not in self._clients
+        if new:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
         if not client.wait_for_service(timeout_sec=limit):
             raise NoAnswer(f"service {client.srv_name} is not there")
+        if new:
+            time.sleep(ACQUAINTED_S)
         response = wait_for(client.call_async(kind.Request(**fields)), limit)
         if response is None:
             raise NoAnswer(f"service {client.srv_name} did not answer within {limit:.0f} s")
