@@ -16,7 +16,6 @@ from typing import Any
 import rclpy
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import Inspect
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
@@ -24,6 +23,7 @@ from inspection_cell.core.reasons import Reason
 from inspection_cell.core.state import State
 from inspection_cell.core.verdict import Event, PartVerdict
 from inspection_cell.nodes import convert, qos
+from inspection_cell.nodes.action_client import SafeActionClient
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.sequence.controller import Status
 
@@ -68,7 +68,7 @@ class CellClient:
         self._node.create_subscription(msg.PartVerdict, "verdicts", self._on_verdict, qos.LATCHED)
         self._node.create_subscription(msg.Event, "events", self._on_event, qos.EVENTS)
         self._clients = {name: self._node.create_client(kind, name) for name, kind in KINDS.items()}
-        self._inspect = ActionClient(self._node, Inspect, "inspect")
+        self._inspect = SafeActionClient(self._node, Inspect, "inspect")
         self._thread = threading.Thread(target=self._executor.spin, name="client", daemon=True)
         self._thread.start()
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import MoveArm
-from rclpy.action import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from inspection_cell.core.check import CheckResult
@@ -28,6 +27,7 @@ from inspection_cell.core.verdict import (
 )
 from inspection_cell.core.view import Alignment, View, Weight
 from inspection_cell.nodes import convert, qos
+from inspection_cell.nodes.action_client import SafeActionClient
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.recipe.recipe import Recipe
 from inspection_cell.sequence.controller import Evidence
@@ -67,7 +67,7 @@ class RosSurroundings:
         self._plans = node.create_publisher(msg.InspectionPlan, "plan", qos.LATCHED)
         self._ends = node.create_publisher(msg.InspectionEnd, "ends", qos.EVIDENCE)
         group = node.work_group
-        self._arm = ActionClient(node, MoveArm, "arm/move", callback_group=group)
+        self._arm = SafeActionClient(node, MoveArm, "arm/move", callback_group=group)
         self._capture = {
             role: node.create_client(srv.Capture, f"camera_{role}/capture", callback_group=group)
             for role in node.config.cameras
@@ -275,10 +275,10 @@ class RosSurroundings:
     def _on_event(self, message: msg.Event) -> None:
         event = convert.event_from_msg(message)
         with self._lock:
-            mine = self._heard.get(event.inspection_id)
-            targets = [mine] if mine is not None else ([] if event.inspection_id else list(self._heard.values()))
-            for heard in targets:
-                heard.events.append(event)
+            for inspection_id, heard in self._heard.items():
+                # An event of the cell, such as a stop, is also one of the part that is in it.
+                if event.inspection_id in ("", inspection_id):
+                    heard.events.append(replace(event, inspection_id=inspection_id))
         if event.severity is Severity.FAULT and event.code in ENDING and event.source != self._node.get_name():
             self._node.on_fault(Reason(event.code, event.text, event.source))
 
