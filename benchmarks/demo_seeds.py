@@ -42,7 +42,7 @@ def main() -> int:
             name, source, taught, speed, rate = "fast_test", "fast_cell.yaml", 12, 200.0, 1 / 13
             seeds, good, defective, fresh, kinds = 1, 3, 2, 0, QUICK_KINDS
         else:
-            data = given.data or Path("data/demo/2mp")
+            data = given.data or Path("data/demo")
             name, source, taught, speed, rate = "ring_housing", "demo_cell.yaml", 50, 100.0, 0.02
             seeds, good, defective, fresh, kinds = given.seeds, 8, 4, given.fresh, tuple(DefectKind)
         config = share_folder() / "config" / source

@@ -12,6 +12,6 @@ if ! { cmake -S "$here/interfaces" -B "$build" -DCMAKE_CXX_FLAGS="-O0" -DCMAKE_C
          -DCMAKE_INSTALL_PREFIX="$venv" -DPython3_EXECUTABLE="$venv/bin/python" \
        && cmake --build "$build" --parallel "$(nproc)" --target install; } >"$build/log" 2>&1; then
   tail -n 40 "$build/log" >&2
-  echo "building the interfaces failed; a C and a C++ compiler and the packages of requirements/ros.txt are needed" >&2
+  echo "building the interfaces failed; a C and a C++ compiler and the packages of requirements/demo.txt are needed" >&2
   exit 1
 fi

@@ -62,7 +62,10 @@ def commission(
             for view_id in recipe.inspection_views
         }
         settings = FitSettings(
-            size=recipe.anomaly.size, n=recipe.anomaly.views_to_fail, alpha=recipe.anomaly.false_reject_rate
+            size=recipe.anomaly.size,
+            tolerance=0,  # the views are registered: each position has its own Gaussian, as the paper has it
+            n=recipe.anomaly.views_to_fail,
+            alpha=recipe.anomaly.false_reject_rate,
         )
         backbone = load_backbone(resolve(recipe.anomaly.backbone, recipe_path))
         fit = fit_views(images, backbone, folder, settings, progress=progress)

@@ -28,7 +28,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=Path, help="cell configuration (default: the demo cell)")
-        command.add_argument("--data", type=Path, default=Path("data/demo"), help="folder of records and models")
+        command.add_argument("--data", type=Path, help="folder of records and models (default: data/demo)")
         command.add_argument("--recipe", default="ring_housing")
         command.add_argument("--resolution", choices=["2mp", *RESOLUTIONS], default="2mp", help="of the camera")
         command.add_argument("--good-parts", type=int, default=50, help="shown when commissioning")
@@ -42,6 +42,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _configs(given: argparse.Namespace, speed: float) -> tuple[Path, Path]:
+    if given.data is None:  # other images need other models
+        given.data = Path("data/demo" if given.resolution == "2mp" else f"data/demo-{given.resolution}")
     source = (given.config or default_config()).resolve()
     resolution = None if given.resolution == "2mp" else given.resolution
     teach = derive_config(source, given.data / "cell_teach.yaml", "teach", TEACH_SPEED, resolution)
@@ -50,7 +52,6 @@ def _configs(given: argparse.Namespace, speed: float) -> tuple[Path, Path]:
 
 
 def _commission(given: argparse.Namespace) -> int:
-    given.data = given.data / given.resolution
     teach, _ = _configs(given, TEACH_SPEED)
     done = commission_simulated(
         given.recipe, teach, given.data, given.good_parts, 7 + given.seed, quiet=not given.verbose
@@ -74,7 +75,6 @@ def _say_fit(console: Console, done) -> None:  # type: ignore[no-untyped-def]
 def _demo(given: argparse.Namespace) -> int:
     console = Console()
     started = time.monotonic()
-    given.data = given.data / given.resolution
     teach, run = _configs(given, given.speed)
     if not is_commissioned(given.recipe, run, given.data):
         console.print("first run: the cell is commissioned on good parts")

@@ -18,7 +18,7 @@ from inspection_cell.records.picture import draw_record
 from inspection_cell.records.record import InspectionRecord, RecordSummary
 from inspection_cell.records.store import RecordStore, UnknownInspection
 
-DEFAULT_DATA = Path("data")
+DEFAULT_DATA = Path("data/demo")
 _STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from inspection_cell.core.poses import Pose
 from inspection_cell.core.verdict import Disposition
-from inspection_cell.devices.gripper.base import Gripper, PartLost
+from inspection_cell.devices.gripper.base import Gripper, GripperError, PartLost
 from inspection_cell.motion.contacts import INFEED, SCALE, Workplace
 from inspection_cell.motion.live import fetch_live, place_live, retreat
 from inspection_cell.motion.planner import Joints, MotionStopped
@@ -24,6 +24,10 @@ DISPOSITIONS = {
     "reject": Disposition.REJECT_BIN,
     "rework": Disposition.REWORK_BIN,
 }
+
+
+class PartNotGripped(GripperError):
+    """The fingers closed on nothing, or on something else than the part."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class TaskExecutor:
 
         Raises:
             StepRefused, PlanningFailed, MotionRefused: it was not begun.
-            MotionStopped, PartLost, GripperError: it was not ended; the arm stands.
+            MotionStopped, PartLost, PartNotGripped, GripperError: it was not ended; the arm stands.
         """
         self._stop.clear()
         started = time.monotonic()
@@ -146,11 +150,10 @@ class TaskExecutor:
         if command.action == "open":
             self._gripper.open(command.width_m)
             return
-        state = self._gripper.grip(command.width_m, GRIP_TOLERANCE_M, GRIP_FORCE_N)
-        if not state.holding:
-            raise PartLost(
-                f"{step.name}: closed to {state.width_m * 1e3:.1f} mm, expected {command.width_m * 1e3:.1f} mm"
-            )
+        try:
+            self._gripper.grip(command.width_m, GRIP_TOLERANCE_M, GRIP_FORCE_N)
+        except PartLost as error:
+            raise PartNotGripped(f"{step.name}: {error}") from error
         # From here on the part is in the hand, also when the step is stopped before its end.
         self._place = Place(held=step.after.held)
 

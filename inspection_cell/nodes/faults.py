@@ -11,6 +11,7 @@ from inspection_cell.devices.light import base as light
 from inspection_cell.devices.scale import base as scale
 from inspection_cell.frames.handle import FramesExhausted, StaleFrame
 from inspection_cell.motion import planner, taskplan
+from inspection_cell.motion.executor import PartNotGripped
 from inspection_cell.presence import package as presence
 from inspection_cell.recipe.loading import ConfigError
 from inspection_cell.records.images import StoreFull
@@ -37,6 +38,7 @@ CODES: tuple[tuple[type[BaseException], Code], ...] = (
     (scale.Underload, Code.SCALE_UNDERLOAD),
     (scale.ScaleGarbage, Code.SCALE_GARBAGE),
     (scale.ScaleError, Code.SCALE_LOST),
+    (PartNotGripped, Code.PART_NOT_GRIPPED),
     (gripper.PartLost, Code.PART_LOST),
     (gripper.GripperError, Code.GRIPPER_FAILED),
     (planner.MotionStopped, Code.ARM_STOPPED),

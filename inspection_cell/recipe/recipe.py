@@ -58,7 +58,6 @@ class PresenceSection(Strict):
     views_to_fail: int = Field(default=2, ge=1, description="so many views that show it missing prove it missing")
     limit_uncertain: float = Field(default=0.5, gt=0, lt=1, description="score 1 - p(present) beyond which it is open")
     limit_defect: float = Field(default=0.9, gt=0, lt=1, description="score beyond which the view shows it missing")
-    min_visible: float = Field(default=0.5, gt=0, le=1, description="visible fraction below which it cannot be judged")
     deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the view")
 
 
@@ -133,6 +132,8 @@ class Recipe(Strict):
         ):
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{field}: {', '.join(twice)} named twice; each name once")
+        if self.mounting == "camera_in_hand":
+            raise ValueError("mounting: camera_in_hand is not supported by the arm's task yet; use part_in_hand")
         grasps = {g.name for g in self.grasps}
         viewpoints = {v.name: v for v in self.viewpoints}
         if set(self.views) != grasps:

@@ -248,7 +248,6 @@ class Controller:
                 return Refusal(Reason(Code.NOT_READY, "an inspection is running; abort it first"))
             if self.state is State.PREOPERATIONAL:
                 return Refusal(Reason(Code.NOT_READY, "the nodes are not up yet"))
-            left_at = self.disposition
             self.surroundings.clear_stop()
             try:
                 self._commit_what_is_left()
@@ -262,7 +261,7 @@ class Controller:
                 return Refusal(fault.reason)
             self.reasons = ()
             self._enter(State.READY if self.recipe is not None else State.INITIALIZED)
-            return left_at
+            return self.disposition
 
     def fault(self, reason: Reason) -> None:
         """Something happened that a part cannot be inspected through: ends the running one, or holds the cell."""
