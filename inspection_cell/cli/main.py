@@ -11,7 +11,7 @@ import sys
 from inspection_cell import __version__
 
 MODULES = {
-    "run_commands": ("up", "simulate", "schema"),
+    "run_commands": ("up", "simulate", "present", "schema"),
     "demo_command": ("demo", "commission"),
     "anomaly_commands": ("fit-anomaly", "inspect-folder", "describe-backbone"),
     "record_commands": ("parts", "show"),

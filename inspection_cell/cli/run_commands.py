@@ -1,4 +1,4 @@
-"""`up` (the whole cell without launch), `simulate` (its surroundings), `schema` (JSON Schema for editors)."""
+"""`up` (the whole cell without launch), `simulate` (its surroundings), `present` (a part), `schema` (for editors)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from pathlib import Path
 from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.recipe.recipe import Recipe
+
+
+DEFECTS = (
+    "scratch",
+    "crack",
+    "dots",
+    "missing_geometry",
+    "deformation",
+    "missing_component",
+    "wrong_component",
+    "wrong_weight",
+)
 
 
 def default_config() -> Path:
@@ -29,6 +41,12 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     simulate.add_argument("--config", type=Path, required=True)
     simulate.add_argument("--data", type=Path)
     simulate.set_defaults(run=_simulate)
+    present = commands.add_parser("present", help="put a part on the infeed of a running simulated cell")
+    present.add_argument("serial")
+    present.add_argument("--data", type=Path, required=True, help="the running cell's data folder")
+    present.add_argument("--seed", type=int, default=1, help="decides how the part differs from others")
+    present.add_argument("--defect", action="append", default=[], choices=DEFECTS, help="what is wrong with it")
+    present.set_defaults(run=_present)
     schema = commands.add_parser("schema", help="write the JSON Schema of recipe and cell configuration")
     schema.add_argument("--out", type=Path, default=Path("config/schema"))
     schema.set_defaults(run=_schema)
@@ -59,6 +77,20 @@ def _simulate(given: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     config = load_cell_config(given.config)
     serve_cell(config, given.config, (given.data or config.data_folder).expanduser(), stop)
+    return 0
+
+
+def _present(given: argparse.Namespace) -> int:
+    from inspection_cell.simulation.client import WorldClient
+    from inspection_cell.simulation.link import socket_path
+    from inspection_cell.simulation.truth import make_part
+
+    part = make_part(given.serial, given.seed, given.defect)
+    world = WorldClient(socket_path(given.data), connect_timeout_s=3.0)
+    world.present_part(part)
+    world.close()
+    said = ", ".join(f"{d.kind.value} {d.place}".strip() for d in part.defects) or "good"
+    print(f"part {part.serial} lies at the infeed: {said}, {part.mass_kg * 1000:.2f} g")
     return 0
 
 
