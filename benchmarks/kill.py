@@ -35,7 +35,7 @@ from common import finish, machine, own_domain, parser, print_table
 from kill_checks import Ledger, check_after_restart, read_records
 
 from inspection_cell.cli.simulated_line import SimulatedLine, derive_config, good_parts
-from inspection_cell.core.verdict import Verdict
+from inspection_cell.core.verdict import PartVerdict, Verdict
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.simulation.truth import PartTruth
 
@@ -63,7 +63,7 @@ class Plc:
         """Whatever fails from now on is the kill's doing."""
         self._stop.set()
 
-    def inspect(self, part: PartTruth) -> Verdict:
+    def inspect(self, part: PartTruth) -> PartVerdict:
         """One part, up to the acknowledgement."""
         request, cell, ledger = f"request-{part.serial}", self.line.cell, self.ledger
         self.line.world.present_part(part)
@@ -79,17 +79,22 @@ class Plc:
         verdict = cell.announced[inspection_id]
         cell.acknowledge(inspection_id)
         ledger.acknowledged.add(inspection_id)
-        return verdict.verdict
+        return verdict
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 verdict = self.inspect(next(self.parts))
-                if verdict is not Verdict.PASS and not self._stop.is_set():
-                    raise RuntimeError(f"a good part was {verdict.name}")
+                if verdict.verdict is not Verdict.PASS and not self._stop.is_set():
+                    raise RuntimeError(_not_passed(verdict))
         except Exception as error:
             if not self._stop.is_set():
                 self.problem = f"{type(error).__name__}: {error}"
+
+
+def _not_passed(verdict: PartVerdict) -> str:
+    reasons = ", ".join(reason.text for reason in verdict.reasons)
+    return f"good part {verdict.serial} was {verdict.verdict.name} ({reasons})"
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def await_moment(plc: Plc, moment: str, rng: random.Random, part_s: float) -> No
 
     reached, longest_s = {
         "anywhere": (lambda: plc.asking != "", 2.0 * part_s),
-        "commit": (going_home, 0.2),
+        "commit": (going_home, 0.08),
         "announced": (lambda: plc.asking in cell.announced, 0.02),
         "acknowledged": (lambda: plc.asking in acknowledged, 0.1),
     }[moment]
@@ -166,8 +171,8 @@ def live_and_die(config: Path, data: Path, kills: int, seed: int) -> list[Kill]:
             began = time.monotonic()
             verdict = plc.inspect(next(parts))
             part_s = time.monotonic() - began
-            if verdict is not Verdict.PASS:
-                wrong.append(f"the next good part was {verdict.name}")
+            if verdict.verdict is not Verdict.PASS:
+                wrong.append(_not_passed(verdict))
             if died:
                 step = before.unfinished[0].step if before.unfinished else "between parts"
                 done.append(Kill(died[0], len(before.ids), step, [*died[1], *wrong], up_s))
