@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspection_cell.alignment.align import align
+from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
@@ -24,8 +24,8 @@ def refined_in_view(
     T_camera_part: Pose,
     covariance: NDArray[np.float64],
     occluders: Sequence[Component] = (),
-) -> tuple[Pose, NDArray[np.float64]]:
-    """The pose and covariance in this view; those given, where the view alone does not tell.
+) -> AlignmentEstimate | None:
+    """The part's pose in this view; None where the view alone does not tell.
 
     A view from a steep angle, or one that the gripper fills, may not fix the pose: then the grasp's pose is the best
     there is. Whether the part is there at all was decided by the grasp's alignment.
@@ -35,11 +35,11 @@ def refined_in_view(
             of the twist in the part frame.
     """
     if np.shape(covariance) != (6, 6) or not np.all(np.isfinite(covariance)):
-        return T_camera_part, covariance
+        return None
     sigma = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     bound = (
         max(LEAST_BOUND[0], SIGMAS * float(np.linalg.norm(sigma[:3]))),
         max(LEAST_BOUND[1], SIGMAS * float(np.linalg.norm(sigma[3:]))),
     )
     found = align(image, camera, part, T_camera_part, bound, occluders=occluders)
-    return (found.T_camera_part, found.covariance) if found.accepted else (T_camera_part, covariance)
+    return found if found.accepted else None

@@ -1,8 +1,9 @@
-"""The alignment of a grasp: from a wide view and the recipe's prior to where the part really is."""
+"""The alignments of a part: of each grasp by its wide view, and what is left of it in each inspection view."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.picture import alignment_picture
+from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.view import Alignment, View
@@ -41,20 +43,34 @@ class AlignmentStation:
         bound = (self._section.prior_m, math.radians(self._section.prior_deg))
         grey = image if encoding == "mono8" else to_rgb(image, encoding)
         estimate = align(grey, view.camera, self._edges, view.T_camera_part(view.T_prior), bound)
-        alignment = Alignment(
-            inspection_id=view.inspection_id,
-            grasp=view.grasp,
-            view_id=view.view_id,
-            stamp_ns=stamp_ns,
-            T_reference_part=view.T_reference_part(estimate.T_camera_part),
-            covariance=np.where(np.isfinite(estimate.covariance), estimate.covariance, 1e6),
-            quality=estimate.quality,
-            residual_px=estimate.residual_px if math.isfinite(estimate.residual_px) else 1e6,
-            accepted=estimate.accepted,
-            reason=estimate.reason,
-        )
-        return alignment, estimate
+        return _alignment(view, estimate, stamp_ns), estimate
+
+    def refine(
+        self, view: View, image: NDArray[np.uint8], encoding: str, of_grasp: Alignment, stamp_ns: int
+    ) -> tuple[Alignment, AlignmentEstimate | None]:
+        """What is left of the grasp's pose error in an inspection view; the grasp's pose where the view cannot tell."""
+        T_camera_part = view.T_camera_part(of_grasp.T_reference_part)
+        grey = image if encoding == "mono8" else to_rgb(image, encoding)
+        estimate = refined_in_view(grey, view.camera, self._edges, T_camera_part, of_grasp.covariance)
+        if estimate is None:
+            return replace(of_grasp, view_id=view.view_id, stamp_ns=stamp_ns), None
+        return _alignment(view, estimate, stamp_ns), estimate
 
     def picture(self, image: NDArray[np.uint8], encoding: str, estimate: AlignmentEstimate) -> NDArray[np.uint8]:
         """What the alignment saw, (h, w, 3) RGB."""
         return alignment_picture(to_rgb(image, encoding), estimate)
+
+
+def _alignment(view: View, estimate: AlignmentEstimate, stamp_ns: int) -> Alignment:
+    return Alignment(
+        inspection_id=view.inspection_id,
+        grasp=view.grasp,
+        view_id=view.view_id,
+        stamp_ns=stamp_ns,
+        T_reference_part=view.T_reference_part(estimate.T_camera_part),
+        covariance=np.where(np.isfinite(estimate.covariance), estimate.covariance, 1e6),
+        quality=estimate.quality,
+        residual_px=estimate.residual_px if math.isfinite(estimate.residual_px) else 1e6,
+        accepted=estimate.accepted,
+        reason=estimate.reason,
+    )

@@ -86,9 +86,9 @@ def _good_image(store: RecordStore, record: InspectionRecord, view_id: str, regi
     stored = view_image(record, view_id)
     if view is None or stored is None:
         raise FitError(f"part {serial} ({record.summary.inspection_id}): view {view_id} was not recorded")
-    alignment = next((a for a in record.alignments if a.grasp == view.grasp and a.accepted), None)
+    alignment = next((a for a in record.alignments if a.view_id == view_id and a.accepted), None)
     if alignment is None:
-        raise FitError(f"part {serial} ({record.summary.inspection_id}): no accepted alignment of grasp {view.grasp}")
+        raise FitError(f"part {serial} ({record.summary.inspection_id}): no accepted alignment of {view_id}")
     nominal = registrar.nominal(view_id, view.camera)
     read: Callable[[], NDArray[np.uint8]] = partial(
         _registered, store, registrar, view, alignment, stored.artifact, stored.artifact_sha256

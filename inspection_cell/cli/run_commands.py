@@ -12,7 +12,6 @@ from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.recipe.recipe import Recipe
 
-
 DEFECTS = (
     "scratch",
     "crack",

@@ -50,13 +50,13 @@ class Probe:
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def call(self, kind: Any, name: str, timeout_s: float | None = None, **fields: Any) -> Any:
-        """Calls a service; the response as it is.
+    def call(self, kind: Any, name: str, limit_s: float | None = None, **fields: Any) -> Any:
+        """Calls a service; the response as it is, within `limit_s` or the probe's own time limit.
 
         Raises:
             NoAnswer: it is not there, or the answer did not come in time.
         """
-        limit = self.timeout_s if timeout_s is None else timeout_s
+        limit = self.timeout_s if limit_s is None else limit_s
         new = name not in self._clients
         if new:
             self._clients[name] = self.node.create_client(kind, name)

@@ -1,4 +1,4 @@
-"""A station that needs the part's alignment: it holds views until the alignment of their grasp has come."""
+"""A station that needs the part's alignment: it holds each view until its alignment has come."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from inspection_cell.core.plan import CheckKind
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.view import Alignment
 from inspection_cell.nodes import convert, qos
-from inspection_cell.nodes.station import KEPT_PLANS, Analysis, Arrival, StationNode
+from inspection_cell.nodes.station import Analysis, Arrival, StationNode
 from inspection_cell.records.images import ImageStore
 
-Judged = tuple[CheckResult, NDArray[np.uint8] | None]
+KEPT_ALIGNMENTS = 200
 
 
 class AlignedStationNode(StationNode[Analysis]):
@@ -50,7 +50,7 @@ class AlignedStationNode(StationNode[Analysis]):
         checks = [c for c in arrival.plan.checks if c.kind is self.kind and c.view_id == arrival.view.view_id]
         if not checks:
             return
-        if (arrival.view.inspection_id, arrival.view.grasp) in self._alignments:
+        if (arrival.view.inspection_id, arrival.view.view_id) in self._alignments:
             self._analyse(arrival)
         else:
             self._held.append((time.monotonic() + max(c.deadline_s for c in checks), arrival))
@@ -61,11 +61,11 @@ class AlignedStationNode(StationNode[Analysis]):
             self.later(lambda: self._aligned(alignment))
 
     def _aligned(self, alignment: Alignment) -> None:
-        key = (alignment.inspection_id, alignment.grasp)
+        key = (alignment.inspection_id, alignment.view_id)
         self._alignments[key] = alignment
-        while len(self._alignments) > 4 * KEPT_PLANS:
+        while len(self._alignments) > KEPT_ALIGNMENTS:
             self._alignments.popitem(last=False)
-        ready = [a for _, a in self._held if (a.view.inspection_id, a.view.grasp) == key]
+        ready = [a for _, a in self._held if (a.view.inspection_id, a.view.view_id) == key]
         self._held = [h for h in self._held if h[1] not in ready]
         for arrival in ready:
             self._analyse(arrival)
@@ -79,11 +79,11 @@ class AlignedStationNode(StationNode[Analysis]):
         overdue = [a for until, a in self._held if until < now]
         self._held = [h for h in self._held if h[0] >= now]
         for arrival in overdue:
-            reason = Reason(Code.ALIGNMENT_REFUSED, "no alignment of this grasp came", arrival.view.grasp)
+            reason = Reason(Code.ALIGNMENT_REFUSED, "no alignment of this view came", arrival.view.view_id)
             self.report_failure(arrival.plan, arrival.view.view_id, reason)
 
     def _analyse(self, arrival: Arrival) -> None:
-        alignment = self._alignments[(arrival.view.inspection_id, arrival.view.grasp)]
+        alignment = self._alignments[(arrival.view.inspection_id, arrival.view.view_id)]
         if alignment.accepted:
             self.with_pixels(arrival, partial(self._judge_and_publish, arrival, alignment))
         else:

@@ -17,7 +17,7 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
 # Evidence about a part: nothing may be dropped; the depth is more than one part ever sends.
 EVIDENCE = _reliable(500)
 # A plan and an alignment are also for a node that comes back in the middle of a part.
-LATCHED = _reliable(10, DurabilityPolicy.TRANSIENT_LOCAL)
+LATCHED = _reliable(60, DurabilityPolicy.TRANSIENT_LOCAL)
 STATE = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = _reliable(200)
 HEARTBEATS = _reliable(10)

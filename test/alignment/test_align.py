@@ -154,10 +154,10 @@ def test_a_view_refines_the_grasps_pose_or_leaves_it(part: PartEdges) -> None:
     truth = viewpoint(part, 2.0, 0.6)
     covariance = np.diag([4e-4] * 3 + [3e-3] * 3) ** 2
     grasp = prior_of(part, truth, np.array([3e-4, -4e-4, 5e-4, 2e-3, -3e-3, 3e-3]))
-    pose, sure = refined_in_view(picture(part, truth, 5), CAMERA, part, grasp, covariance)
-    assert errors(part, truth, pose)[1] < 0.0001 < errors(part, truth, grasp)[1]
-    assert np.trace(sure) < np.trace(covariance)
+    found = refined_in_view(picture(part, truth, 5), CAMERA, part, grasp, covariance)
+    assert found is not None
+    assert errors(part, truth, found.T_camera_part)[1] < 0.0001 < errors(part, truth, grasp)[1]
+    assert np.trace(found.covariance) < np.trace(covariance)
     black = np.zeros((600, 800), np.uint8)
     for image, spread in ((black, covariance), (picture(part, truth, 5), covariance * np.nan)):
-        pose, same = refined_in_view(image, CAMERA, part, grasp, spread)
-        assert pose is grasp and same is spread
+        assert refined_in_view(image, CAMERA, part, grasp, spread) is None
