@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from inspection_cell.nodes.waiting import wait_for
 
 # DDS discovery goes both ways: a service is seen a moment before it sees us, and an answer sent then is lost.
-ACQUAINTED_S = 0.5
+ACQUAINTED_S = 0.2
 
 
 class NoAnswer(TimeoutError):

@@ -1,4 +1,4 @@
-"""Recipes come back from YAML as they were; the hash follows the content, not the layout; the plan follows the recipe."""
+"""Recipes come back from YAML as they were; the hash follows the content, not the layout; the plan the recipe."""
 
 from __future__ import annotations
 

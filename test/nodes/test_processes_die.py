@@ -1,0 +1,59 @@
+"""A process of the cell is killed: it comes back, the lifecycle manager brings its nodes up, the next part is fine."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from cell_support import Cell, wait_until
+
+from inspection_cell.core.verdict import Disposition, Verdict
+from inspection_cell.sequence.controller import Status
+
+
+def kill(cell: Cell, node: str) -> int:
+    process = cell.line.supervisor.process_of(node)
+    process.kill()
+    return process.pid
+
+
+def wait_back(cell: Cell, node: str, old: int) -> None:
+    """Waits until the node's new process is up and the node active again."""
+    wait_until(lambda: cell.line.supervisor.process_of(node).pid != old, 30.0, f"a new process of {node}")
+    wait_until(lambda: cell.probe.lifecycle_state(node) == "active", 90.0, f"{node} active again")
+
+
+@pytest.mark.parametrize("node", ["alignment", "camera_inspection"])
+def test_killed_between_two_parts(cell: Cell, node: str) -> None:
+    old = kill(cell, node)
+    wait_back(cell, node, old)
+    cell.make_ready()
+    verdict = cell.inspect_one().verdict
+    assert (verdict.verdict, verdict.disposition) == (Verdict.PASS, Disposition.GOOD_BIN)
+
+
+@pytest.mark.parametrize("node", ["alignment", "camera_inspection"])
+def test_killed_in_the_middle_of_a_part(cell: Cell, node: str) -> None:
+    inspection_id = cell.plc.start(uuid.uuid4().hex, cell.next_part())
+    cell.plc.wait_for_state(lambda s: s.step.startswith("pick:"), 60.0)
+    old = kill(cell, node)
+    wait_until(lambda: cell.plc.result(inspection_id).status != Status.RUNNING, 150.0, "the verdict")
+    verdict = cell.plc.result(inspection_id).verdict
+    assert verdict.verdict == Verdict.ERROR and verdict.reasons
+    assert verdict.disposition != Disposition.GOOD_BIN
+    wait_back(cell, node, old)
+    cell.make_ready()
+    assert cell.inspect_one().verdict.verdict is Verdict.PASS
+
+
+def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -> None:
+    serial, request = cell.next_part(), uuid.uuid4().hex
+    inspection_id = cell.plc.start(request, serial)
+    cell.plc.wait_for_state(lambda s: s.step.startswith("view:"), 60.0)
+    old = kill(cell, "cell")
+    wait_back(cell, "cell", old)
+    wait_until(lambda: cell.plc.result(inspection_id).status == Status.INTERRUPTED, 60.0, "interrupted")
+    assert cell.plc.start(request, serial) == inspection_id, "never a second run"
+    cell.plc.acknowledge(inspection_id)
+    cell.make_ready()
+    assert cell.inspect_one().verdict.verdict is Verdict.PASS
