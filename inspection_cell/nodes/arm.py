@@ -34,6 +34,9 @@ from inspection_cell.recipe.scene import motion_views, scene_of
 from inspection_cell.simulation.link import WorldLink, connect_world
 
 STANDSTILL_PERIOD_S = 0.2
+# How long a goal is kept after its end. Every status message names every goal that is kept: with rclpy's 900 s a step
+# took 160 ms longer after 320 steps.
+RESULT_KEPT_S = 10
 
 
 class ArmNode(ManagedNode):
@@ -60,6 +63,7 @@ class ArmNode(ManagedNode):
             goal_callback=lambda _: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
             cancel_callback=self._on_cancel,
             callback_group=self.work_group,
+            result_timeout=RESULT_KEPT_S,
         )
         self.create_subscription(
             msg.SignalState, "signals", self.guarded(self._on_signals), qos.STATE, callback_group=self.work_group
