@@ -47,7 +47,7 @@ if [ ! -x "$venv/bin/python" ]; then
 fi
 if ! fresh "packages-$what" "$packages" && ! { [ "$what" = demo ] && fresh packages-test "$packages"; }; then
   echo "installing the packages of requirements/$what.txt (about 600 MB to download; minutes)"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "setuptools<80" wheel -r "requirements/$what.txt"
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check "setuptools<80" wheel -r "requirements/$what.txt"
   echo "$packages" >"$venv/.packages-$what"
 fi
 if ! fresh interfaces "$interfaces"; then
@@ -56,7 +56,7 @@ if ! fresh interfaces "$interfaces"; then
   echo "$interfaces" >"$venv/.interfaces"
 fi
 if ! fresh package "$package"; then
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
   echo "$package" >"$venv/.package"
 fi
 if [ $((SECONDS - started)) -gt 5 ]; then echo "set up in $((SECONDS - started)) s"; fi
