@@ -61,13 +61,11 @@ def expectation(
     T_camera_part: Pose,
     camera: CameraModel,
     occluders: Sequence[Component] = (),
-    absent: Sequence[str] = (),
 ) -> Expectation | None:
     """Renders a component's surroundings; None when it is outside the image.
 
     Args:
         occluders: other things in the way, in the part frame (the gripper).
-        absent: components of the assembly that are never there (not part of this variant).
     """
     index = renderer.assembly.index(name)
     box = square_box(renderer.assembly.components[index], T_camera_part, camera)
@@ -79,8 +77,8 @@ def expectation(
         return None
     others = [n for n in renderer.assembly.names if n != name]
     alone = int(np.count_nonzero(renderer.render(T_camera_part, crop, hidden=others).ids == index))
-    with_it = renderer.render(T_camera_part, crop, absent, occluders)
-    without = renderer.render(T_camera_part, crop, [*absent, name], occluders)
+    with_it = renderer.render(T_camera_part, crop, occluders=occluders)
+    without = renderer.render(T_camera_part, crop, [name], occluders)
     return made_of(with_it, without, index, alone, inside, box)
 
 
