@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,24 +14,35 @@ from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.picture import alignment_picture
 from inspection_cell.alignment.residual import refined_in_view
-from inspection_cell.cad.assembly import load_assembly
+from inspection_cell.cad.assembly import Component, load_assembly
+from inspection_cell.cad.box import box_component
 from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.core.plan import Mounting
+from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.core.view import Alignment, View
 from inspection_cell.frames.encodings import to_rgb
+from inspection_cell.motion.config import BoxConfig
 from inspection_cell.recipe.paths import resolve
 from inspection_cell.recipe.recipe import Recipe
 
 
 class AlignmentStation:
-    """Aligns the part of one recipe. Belongs to the thread that made it (it renders)."""
+    """Aligns the part of one recipe. Belongs to the thread that made it (it renders).
 
-    def __init__(self, recipe: Recipe, recipe_path: Path, cache: Path | None = None) -> None:
+    Args:
+        tool_boxes: the gripper as boxes in the tool frame: edges behind it are not looked for.
+    """
+
+    def __init__(
+        self, recipe: Recipe, recipe_path: Path, tool_boxes: Sequence[BoxConfig] = (), cache: Path | None = None
+    ) -> None:
         """Raises CadError, ConfigError, RenderError."""
         assert recipe.alignment is not None
         self._section = recipe.alignment
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
         self._edges = PartEdges(self._renderer)
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
 
     def close(self) -> None:
         """Gives the renderer back."""
@@ -42,7 +54,14 @@ class AlignmentStation:
         """The part's pose in the view's grasp; refused rather than wrong."""
         bound = (self._section.prior_m, math.radians(self._section.prior_deg))
         grey = image if encoding == "mono8" else to_rgb(image, encoding)
-        estimate = align(grey, view.camera, self._edges, view.T_camera_part(view.T_prior), bound)
+        estimate = align(
+            grey,
+            view.camera,
+            self._edges,
+            view.T_camera_part(view.T_prior),
+            bound,
+            occluders=self._gripper(view, view.T_prior),
+        )
         return _alignment(view, estimate, stamp_ns), estimate
 
     def refine(
@@ -51,10 +70,17 @@ class AlignmentStation:
         """What is left of the grasp's pose error in an inspection view; the grasp's pose where the view cannot tell."""
         T_camera_part = view.T_camera_part(of_grasp.T_reference_part)
         grey = image if encoding == "mono8" else to_rgb(image, encoding)
-        estimate = refined_in_view(grey, view.camera, self._edges, T_camera_part, of_grasp.covariance)
+        occluders = self._gripper(view, of_grasp.T_reference_part)
+        estimate = refined_in_view(grey, view.camera, self._edges, T_camera_part, of_grasp.covariance, occluders)
         if estimate is None:
             return replace(of_grasp, view_id=view.view_id, stamp_ns=stamp_ns), None
         return _alignment(view, estimate, stamp_ns), estimate
+
+    def _gripper(self, view: View, T_reference_part: Pose) -> list[Component]:
+        """The gripper in the part frame; none where no hand holds the part."""
+        if view.mounting is not Mounting.PART_IN_HAND:
+            return []
+        return [box.moved(inverse(T_reference_part)) for box in self._tool]
 
     def picture(self, image: NDArray[np.uint8], encoding: str, estimate: AlignmentEstimate) -> NDArray[np.uint8]:
         """What the alignment saw, (h, w, 3) RGB."""

@@ -39,7 +39,7 @@ class AlignmentNode(StationNode[AlignmentStation | None]):
     def load(self, recipe: Recipe, path: Path) -> tuple[AlignmentStation | None, dict[str, str]]:
         if recipe.alignment is None:
             return None, {}
-        return AlignmentStation(recipe, path, self.data_folder / "cache"), {}
+        return AlignmentStation(recipe, path, self.config.tool_boxes, self.data_folder / "cache"), {}
 
     def unload(self, analysis: AlignmentStation | None) -> None:
         if analysis is not None:
@@ -47,9 +47,11 @@ class AlignmentNode(StationNode[AlignmentStation | None]):
 
     def arrived(self, arrival: Arrival) -> None:
         view = arrival.view
+        if not any(c.kind is CheckKind.ALIGNMENT and c.view_id == view.view_id for c in arrival.plan.checks):
+            return
         if view.role is CameraRole.INSPECTION:
             self._refine(arrival)
-        elif any(c.kind is CheckKind.ALIGNMENT and c.view_id == view.view_id for c in arrival.plan.checks):
+        else:
             self.with_pixels(arrival, partial(self._align, arrival))
 
     def _align(self, arrival: Arrival, image: NDArray[np.uint8]) -> None:

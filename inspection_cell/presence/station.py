@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from inspection_cell.cad.assembly import Component, load_assembly
+from inspection_cell.cad.box import box_component
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.check import CheckResult, Outcome, outcome_of
 from inspection_cell.core.plan import CheckKind, ExpectedCheck
@@ -37,7 +37,7 @@ class PresenceStation:
         self.model = PresenceModel.load(resolve(recipe.presence.model, recipe_path), recipe.presence.model_hash)
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
-        self._tool = [_box(box) for box in tool_boxes]
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
 
     def close(self) -> None:
         """Gives the renderer back."""
@@ -93,11 +93,6 @@ class PresenceStation:
     def _gripper(self, T_tool_part: Pose) -> list[Component]:
         """The gripper in the part frame."""
         return [box.moved(inverse(T_tool_part)) for box in self._tool]
-
-
-def _box(config: BoxConfig) -> Component:
-    mesh = trimesh.creation.box(extents=config.size_m, transform=config.T_world_box)
-    return Component(config.name, np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int32))
 
 
 def _inside(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -33,9 +33,13 @@ def make_plan(
     if recipe.alignment is not None:
         checks += [
             ExpectedCheck(
-                f"alignment/{v.grasp}", CheckKind.ALIGNMENT, v.view_id, deadline_s=recipe.alignment.deadline_s
+                f"alignment/{view.view_id}",
+                CheckKind.ALIGNMENT,
+                view.view_id,
+                deadline_s=recipe.alignment.deadline_s,
             )
-            for v in _first_wide_views(views)
+            for view in views
+            if view.role is CameraRole.INSPECTION or view in _first_wide_views(views)
         ]
     if recipe.weight is not None:
         checks.append(_weight_check(recipe))

@@ -74,7 +74,7 @@ def _socket(low: NDArray[np.float64], high: NDArray[np.float64], rng: np.random.
     hollow = rng.uniform(0.2, 0.4)
     walls = trimesh.creation.annulus(hollow, 0.5, rng.uniform(0.05, 0.3), sections=inner)
     walls.apply_translation((0, 0, 0.5 + walls.extents[2] / 2))
-    mesh = trimesh.util.concatenate([body, walls])
+    mesh: trimesh.Trimesh = trimesh.util.concatenate([body, walls])  # type: ignore[assignment]
     mesh.apply_transform(make_pose(rotation_from_vector((0, 0, rng.uniform(-np.pi, np.pi)))))
     mesh.apply_translation((0, 0, -mesh.bounds.mean(axis=0)[2]))
     mesh.apply_scale((high - low) * rng.uniform(0.75, 1.1, 3) / mesh.extents)
