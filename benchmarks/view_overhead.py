@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from inspection_cell.cli.simulated_line import SimulatedLine, derive_config, goo
 from inspection_cell.core.plan import CameraRole, Mounting
 from inspection_cell.core.verdict import Verdict
 from inspection_cell.nodes.action_client import SafeActionClient
+from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.recipe.paths import find_recipe_file, share_folder
 from inspection_cell.recipe.recipe import Recipe, load_recipe
 from inspection_cell.records.store import RecordStore
@@ -81,6 +83,8 @@ class _Probe:
         self._node = rclpy.create_node("probe", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, name="probe", daemon=True)
+        self._thread.start()
         self._arm = SafeActionClient(self._node, MoveArm, "arm/move")
         self._prepare = self._node.create_client(srv.PrepareRecipe, "arm/prepare_recipe")
         self._capture = self._node.create_client(srv.Capture, "camera_inspection/capture")
@@ -99,6 +103,7 @@ class _Probe:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown(timeout_sec=2.0)
+        self._thread.join(timeout=2.0)
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
@@ -131,7 +136,7 @@ class _Probe:
         return 1e3 * (waited - answer.duration_s)
 
     def _answer(self, future: Future) -> Any:
-        self._executor.spin_until_future_complete(future, ANSWER_TIMEOUT_S)
-        if not future.done():
+        answer = wait_for(future, ANSWER_TIMEOUT_S)
+        if answer is None:
             raise RuntimeError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
-        return future.result()
+        return answer

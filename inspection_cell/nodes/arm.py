@@ -34,8 +34,8 @@ from inspection_cell.recipe.scene import motion_views, scene_of
 from inspection_cell.simulation.link import WorldLink, connect_world
 
 STANDSTILL_PERIOD_S = 0.2
-# How long a goal is kept after its end. Every status message names every goal that is kept: with rclpy's 900 s a step
-# took 160 ms longer after 320 steps.
+# How long a goal is kept after its end. Every status message names every goal that is kept, and rclpy keeps them for
+# 900 s: 200 steps on, an action's round trip took 25 ms instead of 7.
 RESULT_KEPT_S = 10
 
 
