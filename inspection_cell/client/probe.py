@@ -70,9 +70,9 @@ class Probe:
             raise NoAnswer(f"service {client.srv_name} did not answer within {limit:.0f} s")
         return response
 
-    def lifecycle_state(self, node: str) -> str:
+    def lifecycle_state(self, node: str, limit_s: float | None = None) -> str:
         """The node's lifecycle state in words, e.g. "active". Raises NoAnswer."""
-        return str(self.call(GetState, f"{node}/get_state").current_state.label)
+        return str(self.call(GetState, f"{node}/get_state", limit_s).current_state.label)
 
     def transit(self, node: str, transition: int) -> bool:
         """Asks for a lifecycle transition; whether it was made. Raises NoAnswer."""

@@ -239,6 +239,7 @@ class CellNode(ManagedNode):
 
     def _follow(self, controller: Controller, goal: ServerGoalHandle, inspection_id: str) -> Answer:
         aborted = False
+        views = checks = 0
         deadline = time.monotonic() + _longest(controller)
         while time.monotonic() < deadline:
             answer = controller.wait(inspection_id, 0.2)
@@ -248,7 +249,8 @@ class CellNode(ManagedNode):
                 aborted = True
                 controller.abort(inspection_id, Reason(Code.ABORTED, "cancelled by the action's client"))
             if (plan := controller.running) is not None and self._surroundings is not None:
-                views, checks = self._surroundings.counts(inspection_id)
+                # At the end the counts are handed over to the record; progress does not go back for it.
+                views, checks = map(max, (views, checks), self._surroundings.counts(inspection_id))
                 done, expected = views + checks, len(plan.views) + len(plan.checks)
                 goal.publish_feedback(
                     Inspect.Feedback(

@@ -192,6 +192,7 @@ class ManagedNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.problem = ""
         self._state_id = reached
+        self._beat()  # whoever relies on this node hears of every state, also of a short one
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:

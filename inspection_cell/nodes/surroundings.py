@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import MoveArm
+from lifecycle_msgs.msg import State as LifecycleState
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from inspection_cell.core.check import CheckResult
@@ -287,9 +288,10 @@ class RosSurroundings:
 
     def _on_heartbeat(self, message: msg.NodeHeartbeat) -> None:
         name = message.node.rsplit("/", 1)[-1]
-        active = message.lifecycle_state == 3
-        if active:
+        if message.lifecycle_state == LifecycleState.PRIMARY_STATE_ACTIVE:
             self._pids[name] = (time.monotonic(), int(message.pid))
+        else:
+            self._prepared.pop(name, None)  # what it had loaded is gone when it works again
 
     def _watch_signals(self) -> None:
         if (reason := self._signal_fault()) is not None:
