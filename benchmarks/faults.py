@@ -38,6 +38,7 @@ from inspection_cell.core.verdict import PartVerdict, Severity, Verdict
 from inspection_cell.nodes import qos
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.recipe.paths import share_folder
+from inspection_cell.simulation.link import run_folder
 from inspection_cell.simulation.truth import make_part
 
 RECIPE = "fast_test"
@@ -170,6 +171,7 @@ def run_all(bench: Bench, order: list[Kind], console: Console) -> list[Outcome]:
         outcomes.append(outcome)
         state = f"[red]{outcome.wrong}[/]" if outcome.wrong else "ok"
         console.print(f"{number + 1:3d}/{len(order)} {kind.name:24s} {outcome.verdict:10s} {state}")
+        sys.stdout.flush()
     return outcomes
 
 
@@ -354,10 +356,10 @@ def corrupt(path: Path) -> None:
 
 def all_frames_leased(bench: Bench) -> None:
     """A reader that never lets go of any frame."""
-    for slot in SHM.glob("inspection_cell*_inspection.*"):
-        if slot.is_file():
+    for slot in SHM.glob(f"inspection_cell.*{run_folder(bench.data).name[-6:]}_inspection.*"):
+        if slot.suffix[1:].isdigit():
             fd = os.open(slot, os.O_RDONLY)
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             bench.stack.callback(os.close, fd)
 
 
