@@ -9,11 +9,14 @@ from inspection_cell.core.plan import CheckKind, ExpectedCheck
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.view import Weight
 
+LEAST_SHARE = 0.25
+"""Of the nominal mass: below it, what was weighed is not the part."""
+
 
 def judge_weight(expected: ExpectedCheck, weight: Weight) -> CheckResult:
     """One weighing as a check result; its score is the signed deviation from nominal, kg (too heavy is positive)."""
     score = weight.mass_kg - expected.nominal
-    fault = weight_fault(weight)
+    fault = weight_fault(weight) or _empty_scale(expected, weight)
     outcome = Outcome.INVALID if fault else outcome_of(expected, score)
     return CheckResult(
         inspection_id=weight.inspection_id,
@@ -39,6 +42,14 @@ def weight_fault(weight: Weight) -> Reason | None:
             Code.SCALE_GARBAGE, f"the mass {weight.mass_kg} is no number; it said {weight.raw!r}", weight.scale_id
         )
     return None
+
+
+def _empty_scale(expected: ExpectedCheck, weight: Weight) -> Reason | None:
+    """A scale that shows next to nothing weighed no part: a lost part is no proof of a wrong one."""
+    if weight.mass_kg >= LEAST_SHARE * expected.nominal:
+        return None
+    shown = f"the scale shows {weight.mass_kg * 1e3:.2f} g of {expected.nominal * 1e3:.2f} g"
+    return Reason(Code.PART_LOST, f"{shown}: the part does not lie on it", weight.scale_id)
 
 
 def _reason(outcome: Outcome, score: float) -> Reason | None:
