@@ -74,10 +74,11 @@ class TaskExecutor:
         """
         self._stop.clear()
         started = time.monotonic()
-        for step in self._steps(name):
-            self._run(step, progress)
-        if name == "home" and not self._place.held:
-            self._gripper.open(self._workplace.scene.gripper.open_width_m)
+        if name == "home":
+            self._go_home(progress)
+        else:
+            for step in self._steps(name):
+                self._run(step, progress)
         moved = time.monotonic() - started
         settled = self._settle()
         state = self._planner.current_state()
@@ -90,8 +91,6 @@ class TaskExecutor:
 
     def _steps(self, name: str) -> list[Step]:
         q = self._planner.current_state().q
-        if name == "home":
-            return self._way_home(q)
         if name.startswith("pick:"):
             self._place = Place(at=INFEED)
             self._last_bin = Disposition.INFEED
@@ -101,23 +100,33 @@ class TaskExecutor:
             return [away, place_live(self._workplace, self._home, self._place.held, station)]
         return [self.plan.step(name, q, self._place.held)]
 
-    def _way_home(self, q: Joints) -> list[Step]:
-        """Home from anywhere; a part that is still in the arm's care goes to rework first."""
+    def _go_home(self, progress: Callable[[float], None]) -> None:
+        """Home from anywhere, ready to grip; a part that is still in the arm's care goes to rework first."""
         if self._place.held and not self._holds():
-            self._place = Place()
-            self._last_bin = Disposition.UNKNOWN
+            self._lose_part()
         if not self._place.held and self._place.at != SCALE and self._is_planned("home"):
-            return [self.plan.step("home", q)]
-        steps = [retreat(self._workplace, q, self._place)]
-        held = self._place.held
+            self._run(self.plan.step("home", self._planner.current_state().q), progress)
+        else:
+            self._retreat(progress)
         if self._place.at == SCALE:
-            held = list(self._workplace.grasps)[-1]
-            steps.append(fetch_live(self._workplace, self._home, held, SCALE))
-        if held:
-            start = steps[-1].end if steps[-1].motions else self._home
-            steps.append(place_live(self._workplace, start, held, "rework"))
-            steps.append(retreat(self._workplace, steps[-1].end, Place()))
-        return steps
+            try:
+                last = list(self._workplace.grasps)[-1]
+                self._run(fetch_live(self._workplace, self._home, last, SCALE), progress)
+            except PartNotGripped:  # nobody knows where it is, but not there
+                self._lose_part()
+                self._retreat(progress)
+        if self._place.held:
+            q = self._planner.current_state().q
+            self._run(place_live(self._workplace, q, self._place.held, "rework"), progress)
+            self._retreat(progress)
+        self._gripper.open(self._workplace.scene.gripper.open_width_m)
+
+    def _retreat(self, progress: Callable[[float], None]) -> None:
+        self._run(retreat(self._workplace, self._planner.current_state().q, self._place), progress)
+
+    def _lose_part(self) -> None:
+        self._place = Place()
+        self._last_bin = Disposition.UNKNOWN
 
     @property
     def _home(self) -> Joints:
@@ -159,8 +168,7 @@ class TaskExecutor:
 
     def _look_after_part(self, grasp: str) -> None:
         if not self._holds():
-            self._place = Place()
-            self._last_bin = Disposition.UNKNOWN
+            self._lose_part()
             width = self._gripper.state().width_m
             raise PartLost(f"the gripper holds nothing any more (jaws at {width * 1e3:.1f} mm, grasp {grasp})")
 

@@ -113,6 +113,14 @@ def test_home_fetches_a_part_that_was_left_on_the_scale(rig: Rig) -> None:
     assert rig.executor.do("home").disposition is Disposition.REWORK_BIN
 
 
+def test_home_gives_up_a_part_that_is_not_on_the_scale_any_more(rig: Rig) -> None:
+    rig.until("weigh_place")
+    rig.fingers.part_m = 0.0
+    assert rig.executor.do("home").disposition is Disposition.UNKNOWN
+    rig.fingers.part_m = 0.016
+    assert rig.executor.do("pick:g1").disposition is Disposition.GRIPPER
+
+
 def test_a_part_can_be_placed_from_the_middle_of_its_way(rig: Rig) -> None:
     rig.until("view:g1/wide")
     assert rig.executor.do("place:rework").disposition is Disposition.REWORK_BIN
