@@ -14,7 +14,7 @@ from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.managed import ManagedNode
 
 KEPT_INSPECTIONS = 8
-TICK_S = 0.05
+TICK_S = 0.1
 
 
 class DecisionNode(ManagedNode):

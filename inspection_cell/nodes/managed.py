@@ -27,7 +27,7 @@ from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.faults import reason_of
 from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 
-HEARTBEAT_PERIOD_S = 0.5
+HEARTBEAT_PERIOD_S = 1.0
 
 
 class ManagedNode(LifecycleNode):

@@ -80,7 +80,7 @@ class SimulationSection(Strict):
 class SupervisionSection(Strict):
     """How the lifecycle manager watches the nodes."""
 
-    heartbeat_timeout_s: float = Field(default=5.0, gt=0.5, le=120, description="silence after which a node is lost")
+    heartbeat_timeout_s: float = Field(default=5.0, ge=3.0, le=120, description="silence after which a node is lost")
     transition_timeout_s: float = Field(default=60.0, gt=1, le=600, description="longest configure or activate")
 
 
