@@ -108,7 +108,8 @@ class CellNode(ManagedNode):
     def _tick(self) -> None:
         self._beats += 1
         controller, surroundings = self._controller, self._surroundings
-        if self._coming_up and controller is not None and surroundings is not None and surroundings.all_heard():
+        met = surroundings is not None and surroundings.all_heard()
+        if self._coming_up and self.active and controller is not None and met:
             self._coming_up = False
             controller.operational()
         self._publish_state()
