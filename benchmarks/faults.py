@@ -1,7 +1,7 @@
 """Injects faults into a running cell: no faulty part may pass, the cause must be named, the next good part inspected.
 
 Every fault is made at a real edge: the emulated camera, the scale's serial line, the arm, the processes, the shared
-memory, the topics. Run as `python benchmarks/faults.py [--quick]`.
+memory, the topics. Run as `python benchmarks/faults.py [--quick]`; `--quick` makes six faults in a teaching cell.
 """
 
 from __future__ import annotations
@@ -93,14 +93,15 @@ def main() -> int:
     console = Console()
     with ExitStack() as stack:
         data = given.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
-        run = prepared(data, 12 if given.quick else 24)
+        run = prepared(data, 0 if given.quick else 24)
         line = stack.enter_context(SimulatedLine(run, data, RECIPE))
         stack.enter_context(respawning(line))
         line.select()
         bench = Bench(line, random.Random(given.seed), line.data)
-        kinds = [k for k in KINDS if not (given.quick and k.slow)]
-        order = (kinds if given.quick else kinds * (given.count // len(kinds) + 1))[: given.count]
+        kinds = [k for k in KINDS if not (given.quick and (k.slow or k.name == "NaN score"))]
+        order = (kinds * (given.count // len(kinds) + 1))[: given.count]
         bench.rng.shuffle(order)
+        order = order[:6] if given.quick else order
         outcomes = run_all(bench, order, console)
     console.print(table_of(outcomes))
     bad = [o for o in outcomes if o.wrong]
@@ -113,7 +114,8 @@ def main() -> int:
 
 
 def prepared(data: Path, parts: int) -> Path:
-    """The fast recipe commissioned, with short time limits; returns the cell configuration."""
+    """The cell configuration with short time limits; the fast recipe is commissioned on so many parts, or with 0 not at
+    all: then the cell teaches, which handles, aligns, weighs and records but has no models."""
     source = share_folder() / "config" / "fast_cell.yaml"
     data.mkdir(parents=True, exist_ok=True)
     content = yaml.safe_load(source.read_text())
@@ -123,6 +125,8 @@ def prepared(data: Path, parts: int) -> Path:
     short = data / "short_cell.yaml"
     short.write_text(yaml.safe_dump(content))
     teach = derive_config(short, data / "cell_teach.yaml", "teach", 200.0)
+    if parts == 0:
+        return teach
     if not (data / "recipes" / f"{RECIPE}.yaml").exists():
         commission_simulated(RECIPE, teach, data, parts, 7)
         recipe = data / "recipes" / f"{RECIPE}.yaml"
