@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 # Before rclpy is imported anywhere: two runs on one machine, or on one network, never hear each other.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 100))
@@ -23,7 +25,11 @@ def teach_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from inspection_cell.recipe.paths import share_folder
 
     out = tmp_path_factory.mktemp("config") / "cell.yaml"
-    return derive_config(share_folder() / "config" / "fast_cell.yaml", out, "teach", 200.0)
+    derive_config(share_folder() / "config" / "fast_cell.yaml", out, "teach", 200.0)
+    # There are only a hundred domains: a namespace of its own keeps the cell apart from others that drew the same.
+    content = yaml.safe_load(out.read_text(encoding="utf-8")) | {"namespace": f"cell_{uuid.uuid4().hex[:8]}"}
+    out.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -96,10 +96,10 @@ class CellClient:
         client = self._clients[name]
         limit = self.timeout_s if timeout_s is None else timeout_s
         if not client.wait_for_service(timeout_sec=limit):
-            raise CellTimeout(f"service {client.srv_name} is not there; is the cell running?")
+            raise CellTimeout(f"service {client.service_name} is not there; is the cell running?")
         response = wait_for(client.call_async(KINDS[name].Request(**fields)), limit)
         if response is None:
-            raise CellTimeout(f"service {client.srv_name} did not answer within {limit:.0f} s")
+            raise CellTimeout(f"service {client.service_name} did not answer within {limit:.0f} s")
         return response
 
     def start(self, request_id: str, serial: str, recipe: str = "") -> str:

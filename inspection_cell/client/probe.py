@@ -62,12 +62,12 @@ class Probe:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
         if not client.wait_for_service(timeout_sec=limit):
-            raise NoAnswer(f"service {client.srv_name} is not there")
+            raise NoAnswer(f"service {client.service_name} is not there")
         if new:
             time.sleep(ACQUAINTED_S)
         response = wait_for(client.call_async(kind.Request(**fields)), limit)
         if response is None:
-            raise NoAnswer(f"service {client.srv_name} did not answer within {limit:.0f} s")
+            raise NoAnswer(f"service {client.service_name} did not answer within {limit:.0f} s")
         return response
 
     def lifecycle_state(self, node: str, limit_s: float | None = None) -> str:

@@ -24,7 +24,11 @@ from inspection_cell.recipe.recipe import Recipe, load_recipe
 from inspection_cell.records.store import RecordStore
 from inspection_cell.sequence.controller import Answer, Controller, Refusal, Status
 
-MOST_WAITING = 8
+# Calls that may wait for a verdict at once; every one holds a thread of the process, and others must stay free.
+MOST_WAITING = 4
+TOO_MANY = Reason(
+    Code.NOT_READY, f"{MOST_WAITING} calls are waiting for verdicts already; use start_inspection and get_result"
+)
 
 
 class CellNode(ManagedNode):
@@ -173,8 +177,7 @@ class CellNode(ManagedNode):
 
     def _inspect_part(self, controller: Controller, request, response) -> None:  # type: ignore[no-untyped-def]
         if not self._waiting.acquire(blocking=False):
-            text = f"{MOST_WAITING} calls of inspect_part are waiting already; use start_inspection and get_result"
-            response.reason = convert.reason_to_msg(Reason(Code.NOT_READY, text))
+            response.reason = convert.reason_to_msg(TOO_MANY)
             return
         try:
             self._start(controller, request, response)
@@ -209,6 +212,15 @@ class CellNode(ManagedNode):
 
     def _execute(self, goal: ServerGoalHandle) -> Inspect.Result:
         """The inspect action: the same start and the same result, with feedback; a cancel is an abort."""
+        if not self._waiting.acquire(blocking=False):
+            goal.abort()
+            return Inspect.Result(reason=convert.reason_to_msg(TOO_MANY))
+        try:
+            return self._pursue(goal)
+        finally:
+            self._waiting.release()
+
+    def _pursue(self, goal: ServerGoalHandle) -> Inspect.Result:
         result = Inspect.Result()
         controller, request = self._controller, goal.request
         try:

@@ -52,7 +52,7 @@ def main(names: list[str] | None = None) -> None:
     # Our own handlers: rclpy's would take the context down before the nodes can give their devices back.
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     nodes = [make_node(name) for name in names]
-    executor = MultiThreadedExecutor(num_threads=4 + 3 * len(nodes))
+    executor = MultiThreadedExecutor(num_threads=8 + 3 * len(nodes))
     for node in nodes:
         executor.add_node(node)
     spinner = threading.Thread(target=executor.spin, name="executor", daemon=True)

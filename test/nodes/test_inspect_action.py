@@ -8,9 +8,13 @@ import pytest
 from action_msgs.msg import GoalStatus
 from cell_support import Cell, wait_until
 
+from inspection_cell.core.plan import Mode
 from inspection_cell.core.reasons import Code
 from inspection_cell.core.verdict import Verdict
 from inspection_cell.nodes.waiting import wait_for
+from inspection_cell.recipe.make_plan import make_plan
+from inspection_cell.recipe.paths import find_recipe_file
+from inspection_cell.recipe.recipe import load_recipe
 from inspection_cell.sequence.controller import Status
 
 
@@ -29,7 +33,11 @@ def test_feedback_grows_and_the_result_is_the_services_result(cell: Cell) -> Non
     assert result.accepted and result.verdict.verdict == Verdict.PASS and result.verdict.serial == serial
     assert cell.plc.result(result.inspection_id).verdict.stamp == result.verdict.stamp
     assert len(heard) >= 3 and {f.inspection_id for f in heard} == {result.inspection_id}
-    assert all(f.views_expected == 4 and f.checks_expected == 7 for f in heard)
+    plan = make_plan(
+        load_recipe(find_recipe_file(cell.recipe, cell.data, cell.config)), "", "", "", Mode.TEACH, True, 0
+    )
+    expected = (len(plan.views), len(plan.checks))
+    assert {(f.views_expected, f.checks_expected) for f in heard} == {expected}
     for field in ("progress", "views_taken", "checks_reported"):
         values = [getattr(f, field) for f in heard]
         assert values == sorted(values) and values[-1] > 0, field
@@ -60,3 +68,12 @@ def test_a_goal_that_is_refused_ends_with_its_reason(cell: Cell, serial: str, re
     answer = finished(cell.plc.inspect_action(uuid.uuid4().hex, serial, recipe))
     assert answer.status == GoalStatus.STATUS_ABORTED
     assert not answer.result.accepted and answer.result.reason.code == code
+
+
+def test_many_clients_of_one_part_do_not_keep_the_cell_from_working(cell: Cell) -> None:
+    serial, request = cell.next_part(), uuid.uuid4().hex
+    answers = [finished(handle) for handle in [cell.plc.inspect_action(request, serial) for _ in range(12)]]
+    followed = [a.result for a in answers if a.result.accepted]
+    assert followed and len({r.inspection_id for r in followed}) == 1
+    assert all(r.verdict.verdict == Verdict.PASS for r in followed)
+    assert {a.result.reason.code for a in answers if not a.result.accepted} <= {Code.NOT_READY}

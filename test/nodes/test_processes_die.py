@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from cell_support import Cell, wait_until
+from lifecycle_msgs.msg import Transition
 
 from inspection_cell.client.cell_client import CellTimeout
 from inspection_cell.client.probe import NoAnswer
@@ -75,5 +76,12 @@ def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -
     wait_until(interrupted, 60.0, "the answer for the interrupted part")
     assert cell.plc.start(request, serial) == inspection_id, "never a second run"
     cell.plc.acknowledge(inspection_id)
+    cell.make_ready()
+    assert cell.inspect_one().verdict.verdict is Verdict.PASS
+
+
+def test_a_node_that_was_deactivated_by_hand_is_ready_for_the_next_part(cell: Cell) -> None:
+    assert cell.probe.transit("alignment", Transition.TRANSITION_DEACTIVATE)
+    wait_until(lambda: cell.probe.lifecycle_state("alignment") == "active", 30.0, "alignment active again")
     cell.make_ready()
     assert cell.inspect_one().verdict.verdict is Verdict.PASS

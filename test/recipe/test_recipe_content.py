@@ -41,7 +41,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "format": 1,
         "name": draw(NAMES),
         "description": draw(st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)),
-        "mounting": draw(st.sampled_from(["part_in_hand", "camera_in_hand"])),
+        "mounting": "part_in_hand",
         "part": {"cad": "part.step", "envelope": {"radius_m": draw(POSITIVE), "height_m": draw(POSITIVE)}},
         "grasps": [{"name": g, "width_m": draw(st.floats(1e-3, 0.1)), "T_tool_part": draw(poses())} for g in grasps],
         "viewpoints": [
@@ -104,7 +104,9 @@ def test_the_plan_expects_everything_the_recipe_asks_for(content: dict[str, Any]
     judged = mode is not Mode.TEACH
     assert {c.view_id for c in of[CheckKind.RECORD]} == set(views)
     assert len(of[CheckKind.WEIGHT]) == (recipe.weight is not None)
-    assert len(of[CheckKind.ALIGNMENT]) == (len(recipe.grasps) if recipe.alignment else 0)
+    # Each grasp by its wide view, and each inspection view itself.
+    aligned = len(recipe.grasps) + len(inspection) if recipe.alignment else 0
+    assert len({c.view_id for c in of[CheckKind.ALIGNMENT]}) == len(of[CheckKind.ALIGNMENT]) == aligned
     components = len(recipe.presence.components) if recipe.presence else 0
     assert len(of[CheckKind.PRESENCE]) == (components * len(inspection) if judged else 0)
     fitted = recipe.anomaly is not None and recipe.anomaly.limits is not None

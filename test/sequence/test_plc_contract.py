@@ -190,7 +190,7 @@ def test_an_aborted_part_is_an_error_and_the_cell_goes_on(bench: Bench, place: s
     bench.cell.gates.clear()
     if controller.state is State.ERROR:  # the part lies on the scale: somebody has to look after it
         assert verdict.disposition is Disposition.SCALE
-        assert controller.reset() is Disposition.SCALE
+        assert controller.reset() is Disposition.REWORK_BIN
     assert bench.inspect("r2", "4712").verdict is Verdict.PASS
 
 
@@ -218,7 +218,7 @@ def test_a_fault_ends_the_running_part_and_holds_an_idle_cell(bench: Bench) -> N
     bench.cell.obstacle_now = stop
     assert refused(controller.reset()) is Code.PROTECTIVE_STOP
     bench.cell.obstacle_now = None
-    assert controller.reset() is Disposition.GRIPPER and controller.state is State.READY
+    assert controller.reset() is Disposition.REWORK_BIN and controller.state is State.READY
     assert bench.cell.disposition is Disposition.REWORK_BIN
     controller.fault(stop)
     assert controller.state is State.ERROR and refused(controller.start("r2", "4712", "")) is Code.NOT_READY
