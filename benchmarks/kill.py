@@ -174,7 +174,7 @@ def live_and_die(config: Path, data: Path, kills: int, seed: int) -> list[Kill]:
             if verdict.verdict is not Verdict.PASS:
                 wrong.append(_not_passed(verdict))
             if died:
-                step = before.unfinished[0].step if before.unfinished else "between parts"
+                step = (before.unfinished[0].step or "start") if before.unfinished else "between parts"
                 done.append(Kill(died[0], len(before.ids), step, [*died[1], *wrong], up_s))
                 print(f"kill {life} of {kills}: {died[0]}, {step}: {'; '.join(done[-1].wrong) or 'well'}", flush=True)
             if life < kills:
