@@ -330,17 +330,20 @@ def spoil_model(how: Callable[[Path], Any]) -> Callable[[Bench], None]:
         path = model_file(bench)
         shutil.copy(path, path.with_suffix(".kept"))
         how(path)
-        os.kill(bench.pid("anomaly"), signal.SIGKILL)  # a new process has to load it
-        deadline = time.monotonic() + 40.0
+        old = bench.pid("anomaly")
+        os.kill(old, signal.SIGKILL)  # a new process has to load it
+        deadline = time.monotonic() + 60.0
         while time.monotonic() < deadline:
-            time.sleep(0.3)
+            time.sleep(0.5)
+            if bench.pid("anomaly") == old:
+                continue
             try:
                 bench.line.cell.reset()
-            except (CellRefused, CellTimeout) as error:
-                if "npy" in str(error) or "array" in str(error):
+            except CellTimeout:
+                continue
+            except CellRefused as refusal:
+                if refusal.reason is not None and refusal.reason.code in MODEL:
                     return
-            else:
-                return
 
     return harm
 
@@ -367,6 +370,7 @@ def all_frames_leased(bench: Bench) -> None:
             bench.stack.callback(os.close, fd)
 
 
+MODEL = (Code.MODEL_MISSING, Code.MODEL_CORRUPT, Code.MODEL_WRONG_HASH)
 LOST = (Code.NODE_LOST, Code.CHECK_MISSING, Code.CHECK_LATE, Code.CAMERA_TIMEOUT, Code.TIMEOUT)
 SIGNALS = (Code.PROTECTIVE_STOP, Code.DOOR_OPEN)
 KINDS = [
@@ -395,9 +399,9 @@ KINDS = [
     Kind("analysis killed", LOST, kill("anomaly"), slow=True),
     Kind("cameras killed", LOST, kill("camera_inspection"), slow=True),
     Kind("arm killed", LOST, kill("arm"), slow=True),
-    Kind("model missing", (Code.MODEL_MISSING, Code.MODEL_CORRUPT, Code.NOT_READY, Code.NODE_LOST),
+    Kind("model missing", (*MODEL, Code.NOT_READY),
          spoil_model(lambda p: p.unlink()), mend_model, slow=True),
-    Kind("model corrupted", (Code.MODEL_CORRUPT, Code.MODEL_WRONG_HASH, Code.NOT_READY, Code.NODE_LOST),
+    Kind("model corrupted", (*MODEL, Code.NOT_READY),
          spoil_model(corrupt), mend_model, slow=True),
 ]  # fmt: skip
 
