@@ -17,6 +17,7 @@ from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.fit import FitResult, FitSettings, GoodImage, Progress, fit_views
 from inspection_cell.anomaly.station import Registrar, model_name
 from inspection_cell.core.view import Alignment, View
+from inspection_cell.motion.config import BoxConfig
 from inspection_cell.presence.package import package_hash, read_card
 from inspection_cell.recipe.loading import validate
 from inspection_cell.recipe.paths import resolve
@@ -40,12 +41,14 @@ def commission(
     store: RecordStore,
     inspection_ids: Sequence[str],
     data_folder: Path,
+    tool_boxes: Sequence[BoxConfig] = (),
     progress: Progress | None = None,
 ) -> Commissioned:
     """Fits every inspection view of a recipe to recorded good parts and writes the finished recipe.
 
     Args:
         inspection_ids: of parts that are good, each with all its views and accepted alignments.
+        tool_boxes: the gripper as boxes in the tool frame, as the cell's configuration has it.
 
     Raises:
         FitError: too few parts, or a part without a view or an alignment; it is named.
@@ -55,7 +58,7 @@ def commission(
         raise FitError(f"{recipe_path}: has no anomaly section to commission")
     records = [store.get(inspection_id) for inspection_id in inspection_ids]
     folder = data_folder / "models" / recipe.name / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    registrar = Registrar(recipe, recipe_path, data_folder / "cache")
+    registrar = Registrar(recipe, recipe_path, tool_boxes, data_folder / "cache")
     try:
         images = {
             model_name(view_id): [_good_image(store, record, view_id, registrar) for record in records]

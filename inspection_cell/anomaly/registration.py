@@ -7,6 +7,7 @@ against its distance, the difference of two near poses is affine in the image to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,12 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.preprocess import Box
-from inspection_cell.cad.assembly import Assembly
-from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cad.assembly import Assembly, Component
+from inspection_cell.cad.render import OCCLUDER, GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, transform
 
 MARGIN_M = 0.002
+# How far around the gripper nothing is judged: it never holds the part alike, and its edges reach into the features
+# beside it. The other grasp shows what it hides.
+GRIPPER_MARGIN_M = 0.003
 POINTS = 400
 
 
@@ -29,7 +33,7 @@ class Nominal:
 
     Attributes:
         box: x, y, width, height of the part with a margin, in the image; may reach beyond it.
-        outside: (height, width) bool of the box, true where no part is, with the margin.
+        outside: (height, width) bool of the box, true where nothing is judged: no part, or near the gripper.
         points: (n, 3) points of the part, metres, part frame.
         pixels: (n, 2) where they appear.
     """
@@ -40,8 +44,10 @@ class Nominal:
     pixels: NDArray[np.float64]
 
 
-def nominal_view(renderer: GeometryRenderer, camera: CameraModel, T_part_camera: Pose) -> Nominal:
-    """How a viewpoint shows the part."""
+def nominal_view(
+    renderer: GeometryRenderer, camera: CameraModel, T_part_camera: Pose, gripper: Sequence[Component] = ()
+) -> Nominal:
+    """How a viewpoint shows the part; `gripper` in the part frame, as the grasp nominally holds it."""
     points = _surface_points(renderer.assembly)
     T_camera_part = inverse(T_part_camera)
     pixels = camera.project(transform(T_camera_part, points))
@@ -54,10 +60,10 @@ def nominal_view(renderer: GeometryRenderer, camera: CameraModel, T_part_camera:
     small = camera.cropped(*box)
     scale = min(1.0, 400 / max(box[2:]))
     small = small.resized(max(8, round(box[2] * scale)), max(8, round(box[3] * scale)))
-    part = (renderer.render(T_camera_part, small).ids >= 0).astype(np.uint8)
-    reach = max(1, round(margin * scale))
-    inside = cv2.dilate(part, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    outside = cv2.resize(inside, (box[2], box[3]), interpolation=cv2.INTER_NEAREST) == 0
+    ids = renderer.render(T_camera_part, small, occluders=gripper).ids
+    px_per_m = camera.matrix[0, 0] / depth * scale
+    judged = _grown(ids >= 0, MARGIN_M * px_per_m) & ~_grown(ids == OCCLUDER, GRIPPER_MARGIN_M * px_per_m)
+    outside = cv2.resize(judged.astype(np.uint8), (box[2], box[3]), interpolation=cv2.INTER_NEAREST) == 0
     return Nominal(box, outside, points, pixels)
 
 
@@ -88,6 +94,12 @@ def to_original(
     forward = affine * scale
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.warpAffine(values, forward, size, flags=cv2.INTER_LINEAR), np.float32)
+
+
+def _grown(mask: NDArray[np.bool_], reach_px: float) -> NDArray[np.bool_]:
+    reach = max(1, round(reach_px))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
 
 
 def _surface_points(assembly: Assembly) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,16 @@ from inspection_cell.anomaly.backbone import load_backbone
 from inspection_cell.anomaly.registration import Nominal, actual_from_nominal, nominal_view, registered, to_original
 from inspection_cell.anomaly.score import BACKBONE_FOLDER, AnomalyModel, load_model
 from inspection_cell.cad.assembly import load_assembly
+from inspection_cell.cad.box import box_component
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.check import CheckResult, Outcome, outcome_of
 from inspection_cell.core.plan import CheckKind, ExpectedCheck
-from inspection_cell.core.poses import Pose
+from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.view import Alignment, View
 from inspection_cell.frames.encodings import to_rgb
+from inspection_cell.motion.config import BoxConfig
 from inspection_cell.recipe.paths import resolve
 from inspection_cell.recipe.recipe import Recipe
 
@@ -36,12 +39,15 @@ def model_name(view_id: str) -> str:
 class Registrar:
     """Registers the views of one recipe; the same for fitting and for judging. Belongs to its thread (it renders)."""
 
-    def __init__(self, recipe: Recipe, recipe_path: Path, cache: Path | None = None) -> None:
-        """Raises CadError, ConfigError, RenderError."""
+    def __init__(
+        self, recipe: Recipe, recipe_path: Path, tool_boxes: Sequence[BoxConfig] = (), cache: Path | None = None
+    ) -> None:
+        """Takes the gripper as boxes in the tool frame. Raises CadError, ConfigError, RenderError."""
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
-        self._viewpoints: dict[str, Pose] = {
-            view_id: viewpoint.T_part_camera for view_id, _, viewpoint, _ in recipe.all_views
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
+        self._planned: dict[str, tuple[Pose, Pose]] = {
+            view_id: (viewpoint.T_part_camera, grasp.T_tool_part) for view_id, grasp, viewpoint, _ in recipe.all_views
         }
         self._nominal: dict[tuple[str, int], Nominal] = {}
 
@@ -53,7 +59,9 @@ class Registrar:
         """How the recipe means to see the part in this view."""
         key = (view_id, camera.width)
         if key not in self._nominal:
-            self._nominal[key] = nominal_view(self._renderer, camera, self._viewpoints[view_id])
+            T_part_camera, T_tool_part = self._planned[view_id]
+            gripper = [box.moved(inverse(T_tool_part)) for box in self._tool]
+            self._nominal[key] = nominal_view(self._renderer, camera, T_part_camera, gripper)
         return self._nominal[key]
 
     def register(
@@ -69,16 +77,18 @@ class Registrar:
 class AnomalyStation:
     """Judges the views of one recipe. Belongs to the thread that made it."""
 
-    def __init__(self, recipe: Recipe, recipe_path: Path, cache: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, recipe: Recipe, recipe_path: Path, tool_boxes: Sequence[BoxConfig] = (), cache: Path | None = None
+    ) -> None:
         """Raises ModelError, CadError, ConfigError, RenderError."""
         assert recipe.anomaly is not None
         folder = resolve(recipe.anomaly.folder, recipe_path)
-        backbone = load_backbone(folder / BACKBONE_FOLDER, threads)
+        backbone = load_backbone(folder / BACKBONE_FOLDER)
         self.models: dict[str, AnomalyModel] = {
             view_id: load_model(folder / model_name(view_id), backbone, sha256)
             for view_id, sha256 in recipe.anomaly.models.items()
         }
-        self._registrar = Registrar(recipe, recipe_path, cache)
+        self._registrar = Registrar(recipe, recipe_path, tool_boxes, cache)
 
     def close(self) -> None:
         """Gives the renderer back."""

@@ -68,6 +68,7 @@ def commission_simulated(
                 store,
                 shown,
                 data,
+                config.tool_boxes,
                 lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
             )
         finally:
