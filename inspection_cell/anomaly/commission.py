@@ -111,7 +111,7 @@ def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -
     view_of = {model_name(view_id): view_id for view_id in recipe.inspection_views}
     limits = fit.limits
     content["anomaly"] |= {
-        "folder": str(folder),
+        "folder": f"../models/{recipe.name}/{folder.name}",  # seen from the recipe: the data folder may be moved
         "models": {view_of[name]: sha256 for name, sha256 in fit.hashes.items()},
         "limits": {"uncertain": limits.uncertain, "defect": limits.defect, "critical": limits.critical},
     }

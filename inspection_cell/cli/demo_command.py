@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from inspection_cell.cli.commissioning import commission_simulated, is_commissioned, progress_bar
+from inspection_cell.cli.commissioning import commission_recorded, commission_simulated, is_commissioned, progress_bar
 from inspection_cell.cli.contact_sheet import write_contact_sheet
 from inspection_cell.cli.run_commands import default_config
 from inspection_cell.cli.simulated_line import RESOLUTIONS, Inspected, SimulatedLine, derive_config, mixed_parts
 from inspection_cell.core.verdict import Verdict
+from inspection_cell.recipe.cell_config import load_cell_config
 from inspection_cell.records.store import RecordStore
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
@@ -35,6 +37,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         command.add_argument("--verbose", action="store_true", help="print the nodes' logs")
         command.add_argument("--seed", type=int, default=1, help="decides the parts")
         command.set_defaults(run=run)
+        if name == "commission":
+            text = "fit to the good parts that the cell inspected in teach mode, instead of showing simulated ones"
+            command.add_argument("--from-records", action="store_true", help=text)
         if name == "demo":
             command.add_argument("--speed", type=float, default=20.0, help="of the arm; 1 is real time")
             command.add_argument("--good", type=int, default=8, help="good parts")
@@ -52,6 +57,11 @@ def _configs(given: argparse.Namespace, speed: float) -> tuple[Path, Path]:
 
 
 def _commission(given: argparse.Namespace) -> int:
+    if given.from_records:
+        config = (given.config or default_config()).resolve()
+        data = given.data or load_cell_config(config).data_folder
+        _say_fit(Console(), commission_recorded(given.recipe, config, data))
+        return 0
     teach, _ = _configs(given, TEACH_SPEED)
     done = commission_simulated(
         given.recipe, teach, given.data, given.good_parts, 7 + given.seed, quiet=not given.verbose
@@ -73,7 +83,7 @@ def _say_fit(console: Console, done) -> None:  # type: ignore[no-untyped-def]
 
 
 def _demo(given: argparse.Namespace) -> int:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 170)
     started = time.monotonic()
     teach, run = _configs(given, given.speed)
     if not is_commissioned(given.recipe, run, given.data):
