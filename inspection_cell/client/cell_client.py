@@ -24,6 +24,7 @@ from inspection_cell.core.state import State
 from inspection_cell.core.verdict import Event, PartVerdict
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.action_client import SafeActionClient
+from inspection_cell.nodes.transport import choose_transport
 from inspection_cell.nodes.waiting import wait_for
 from inspection_cell.sequence.controller import Status
 
@@ -55,6 +56,7 @@ class CellClient:
 
     def __init__(self, namespace: str = "inspection_cell", timeout_s: float = 10.0) -> None:
         self.timeout_s = timeout_s
+        choose_transport()
         self._context = Context()
         rclpy.init(context=self._context)
         self._node = rclpy.create_node("plc", namespace=namespace, context=self._context)

@@ -15,6 +15,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
+from inspection_cell.nodes.transport import choose_transport
 from inspection_cell.nodes.waiting import wait_for
 
 # DDS discovery goes both ways: a service is seen a moment before it sees us, and an answer sent then is lost.
@@ -30,6 +31,7 @@ class Probe:
 
     def __init__(self, namespace: str, timeout_s: float = 20.0) -> None:
         self.timeout_s = timeout_s
+        choose_transport()
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("probe", namespace=namespace, context=self._context)

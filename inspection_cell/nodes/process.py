@@ -13,6 +13,8 @@ from rclpy.node import Node, Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from inspection_cell.nodes.transport import choose_transport
+
 # node name -> (module, class, further arguments)
 NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "signals": ("signals", "SignalsNode", ()),
@@ -49,6 +51,7 @@ def main(names: list[str] | None = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    choose_transport()
     # Our own handlers: rclpy's would take the context down before the nodes can give their devices back.
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     nodes = [make_node(name) for name in names]
