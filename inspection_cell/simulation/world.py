@@ -233,7 +233,10 @@ class World:
             return
         below = np.eye(4)
         below[2, 3] = -10.0
-        self._now = replace(self._now, part=replace(part, place=Disposition.UNKNOWN, T_reference_part=below))
+        # Jaws that hold nothing any more close.
+        width = 0.0 if part.place is Disposition.GRIPPER else self._now.width_m
+        gone = replace(part, place=Disposition.UNKNOWN, T_reference_part=below)
+        self._now = replace(self._now, part=gone, width_m=width)
 
     def _try_grip(self, width_m: float) -> float:
         """Grips the part when the tool is where some grasp would have it."""
