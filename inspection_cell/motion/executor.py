@@ -77,6 +77,8 @@ class TaskExecutor:
         if name == "home":
             self._go_home(progress)
         else:
+            if self._place.held:
+                self._look_after_part(self._place.held)
             for step in self._steps(name):
                 self._run(step, progress)
         moved = time.monotonic() - started
