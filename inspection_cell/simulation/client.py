@@ -22,7 +22,7 @@ class WorldLost(ConnectionError):
 
 
 class WorldClient:
-    """The world's methods, with the same names; each calling thread has its own connection.
+    """The world's methods, with the same names; safe from any thread, each call has a connection for itself.
 
     Args:
         socket: where the world serves.
@@ -34,14 +34,16 @@ class WorldClient:
         self._socket = socket
         self._timeout_s = timeout_s
         self._connect_timeout_s = timeout_s if connect_timeout_s is None else connect_timeout_s
-        self._own = threading.local()
-        self._connections: list[Connection] = []
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
         self._closed = False
 
     def close(self) -> None:
         """Closes every connection."""
-        self._closed = True
-        for connection in self._connections:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
 
     def present_part(self, truth: PartTruth) -> None:
@@ -117,38 +119,42 @@ class WorldClient:
         return self._call("scale_mode")  # type: ignore[no-any-return]
 
     def _call(self, method: str, *args: object) -> Any:
-        connection = self._connection()
+        connection = self._take()
         try:
             connection.send((method, args, {}))
             if not connection.poll(self._timeout_s):
                 raise WorldLost(f"simulated world at {self._socket}: no answer to {method} in {self._timeout_s} s")
             succeeded, value = connection.recv()
         except (EOFError, OSError) as error:
-            # The next call starts afresh: a late answer must never be taken for another call's.
-            self._own.connection = None
+            # Never used again: a late answer must not be taken for another call's.
             connection.close()
             if isinstance(error, WorldLost):
                 raise
             raise WorldLost(f"simulated world at {self._socket} went away during {method}") from error
+        self._give_back(connection)
         if not succeeded:
             raise value
         return value
 
-    def _connection(self) -> Connection:
-        if self._closed:
-            raise WorldLost(f"simulated world at {self._socket}: this client was closed")
-        known: Connection | None = getattr(self._own, "connection", None)
-        if known is not None:
-            return known
+    def _take(self) -> Connection:
+        """A connection that nobody uses, made where there is none."""
+        with self._lock:
+            if self._closed:
+                raise WorldLost(f"simulated world at {self._socket}: this client was closed")
+            if self._idle:
+                return self._idle.pop()
         deadline = time.monotonic() + self._connect_timeout_s
         while True:
             try:
-                made = Client(str(self._socket), "AF_UNIX", authkey=key_path(self._socket).read_bytes())
-                break
+                return Client(str(self._socket), "AF_UNIX", authkey=key_path(self._socket).read_bytes())
             except (OSError, EOFError) as error:
                 if time.monotonic() > deadline:
                     raise WorldLost(f"simulated world at {self._socket} does not answer; is it running?") from error
                 time.sleep(0.05)
-        self._connections.append(made)
-        self._own.connection = made
-        return made
+
+    def _give_back(self, connection: Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
