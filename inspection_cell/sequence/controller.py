@@ -107,6 +107,7 @@ class Controller:
     reasons: tuple[Reason, ...] = ()
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _finished: threading.Condition = field(default_factory=threading.Condition)
+    _left_midway: bool = False
     _uncommitted: tuple[PartVerdict, VerdictProposal, tuple[CheckResult, ...], Evidence] | None = None
     _thread: threading.Thread | None = None
 
@@ -115,6 +116,7 @@ class Controller:
         if self.state is State.HALTED:
             self._enter(State.PREOPERATIONAL)
         for left in self.store.unfinished():
+            self._left_midway = True
             verdict = self.store.interrupt(left.inspection_id, time.time_ns())
             self.disposition = verdict.disposition
             self.surroundings.announce_verdict(verdict)
@@ -301,6 +303,10 @@ class Controller:
     def _prepare(self, recipe: Recipe) -> None:
         try:
             self.surroundings.prepare(recipe)
+            if self._left_midway:
+                # The reset after the crash knew no recipe, so no way home.
+                self.disposition = self.surroundings.recover()
+                self._left_midway = False
         except StepFailed as fault:
             with self._lock:
                 self.recipe = None

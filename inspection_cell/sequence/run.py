@@ -139,6 +139,8 @@ class InspectionRun:
         if self.plan.mounting is not Mounting.PART_IN_HAND or self.arm_blocked:
             return proposal
         if self.disposition is not Disposition.GRIPPER:
+            if self.disposition is Disposition.INFEED:
+                self._go_home()  # stopped before the part was gripped: the next one is fetched from home
             return proposal
         try:
             self._move(f"place:{BIN_OF[proposal.verdict]}")
@@ -149,12 +151,15 @@ class InspectionRun:
             return VerdictProposal(
                 proposal.inspection_id, proposal.verdict, (*proposal.reasons, reason), proposal.stamp_ns
             )
+        self._go_home()
+        return proposal
+
+    def _go_home(self) -> None:
         try:
             self._move("home")
         except StepFailed as fault:
             # The part is where it belongs; the arm is not.
             self._note(fault)
-        return proposal
 
     def _note(self, fault: StepFailed) -> Reason:
         if fault.disposition is not None:

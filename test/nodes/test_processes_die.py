@@ -34,6 +34,8 @@ def wait_back(cell: Cell, node: str, old: int) -> None:
         return False
 
     wait_until(active, 90.0, f"{node} active again")
+    # A reset is accepted once the cell hears every node again, also those that shared the process.
+    wait_until(lambda: cell.plc.call("reset", timeout_s=60.0).accepted, 90.0, "an accepted reset")
 
 
 @pytest.mark.parametrize("node", ["alignment", "camera_inspection"])
@@ -64,8 +66,7 @@ def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -
     inspection_id = cell.plc.start(request, serial)
     cell.plc.wait_for_state(lambda s: s.step.startswith("view:"), 60.0)
     old = kill(cell, "cell")
-    wait_back(cell, "cell", old)
-    state = cell.plc.wait_for_state(lambda s: s.state == State.ERROR, 60.0)
+    state = cell.plc.wait_for_state(lambda s: s.state == State.ERROR, 90.0)
     assert [r.code for r in state.reasons] == [Code.INTERRUPTED]
 
     def interrupted() -> bool:
@@ -74,6 +75,7 @@ def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -
         return False
 
     wait_until(interrupted, 60.0, "the answer for the interrupted part")
+    wait_back(cell, "cell", old)
     assert cell.plc.start(request, serial) == inspection_id, "never a second run"
     cell.plc.acknowledge(inspection_id)
     cell.make_ready()

@@ -187,6 +187,7 @@ def test_an_aborted_part_is_an_error_and_the_cell_goes_on(bench: Bench, place: s
     assert controller.abort(inspection_id, ABORT) is None
     verdict = controller.wait(inspection_id, 30.0).verdict
     assert is_error(verdict, Code.ABORTED)
+    assert bench.cell.calls[-1] == ("proposal" if verdict.disposition is Disposition.SCALE else "home")
     bench.cell.gates.clear()
     if controller.state is State.ERROR:  # the part lies on the scale: somebody has to look after it
         assert verdict.disposition is Disposition.SCALE
@@ -333,6 +334,7 @@ def test_after_a_crash_every_unfinished_part_is_answered_for(bench: Bench, place
     controller.reset()
     assert controller.state is State.INITIALIZED
     assert bench.ready().state is State.READY
+    assert bench.cell.calls.count("recover") == 1, "the arm stood wherever the crash left it"
     assert bench.inspect("r2", "4711").verdict is Verdict.PASS
 
 
