@@ -324,8 +324,9 @@ def not_a_number(bench: Bench) -> None:
 
 
 def model_file(bench: Bench) -> Path:
-    recipe = yaml.safe_load((bench.data / "recipes" / f"{RECIPE}.yaml").read_text())
-    return sorted(Path(recipe["anomaly"]["folder"]).glob("g1_*/*.npy"))[0]
+    recipes = bench.data / "recipes"
+    recipe = yaml.safe_load((recipes / f"{RECIPE}.yaml").read_text())
+    return sorted((recipes / recipe["anomaly"]["folder"]).glob("g1_*/card.json"))[0].with_name("w11.npy")
 
 
 def spoil_model(how: Callable[[Path], Any]) -> Callable[[Bench], None]:
@@ -352,9 +353,8 @@ def spoil_model(how: Callable[[Path], Any]) -> Callable[[Bench], None]:
 
 
 def mend_model(bench: Bench) -> None:
-    path = model_file(bench) if list(model_file(bench).parent.glob("*.npy")) else None
-    for kept in (path.parent if path else bench.data).glob("*.kept"):
-        kept.replace(kept.with_suffix(".npy"))
+    path = model_file(bench)
+    path.with_suffix(".kept").replace(path)
 
 
 def corrupt(path: Path) -> None:
