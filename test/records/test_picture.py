@@ -84,7 +84,7 @@ def test_show_by_serial_takes_the_latest_and_writes_a_png(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store = RecordStore.in_folder(tmp_path / "data")
+    store = RecordStore.in_folder(tmp_path / "data" / "demo")
     record_defective(store, 1)
     latest = record_defective(store, 2)
     assert command("show", "bad") == 0
