@@ -75,6 +75,7 @@ class MtSicsScale:
         """Asks for the weight until the scale calls it stable; see `Scale.weigh`."""
         deadline = time.monotonic() + timeout_s
         reasons: list[str] = []
+        told: ScaleError | None = None
         with self._busy:
             # A load put on this moment has not reached the reading yet: the scale still calls the old one stable.
             time.sleep(min(self._config.settle_s, timeout_s))
@@ -89,9 +90,11 @@ class MtSicsScale:
                     # Coming to rest takes a moment: that is no fault. The same fault again is no news.
                     if not isinstance(error, ScaleUnstable) and reason not in reasons:
                         reasons.append(reason)
+                    # The last question may be cut short by the end of the time: what the scale said before tells more.
+                    told = error if told is None or not isinstance(error, ScaleTimeout) else told
                     if time.monotonic() + _BETWEEN_READINGS_S >= deadline:
-                        message = f"scale {self._config.port}: no weight within {timeout_s:g} s: {error}"
-                        raise type(error)(message, tuple(reasons)) from error
+                        message = f"scale {self._config.port}: no weight within {timeout_s:g} s: {told}"
+                        raise type(told)(message, tuple(reasons)) from error
                 time.sleep(_BETWEEN_READINGS_S)
 
     def zero(self, timeout_s: float) -> None:
