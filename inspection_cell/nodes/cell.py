@@ -290,10 +290,10 @@ class CellNode(ManagedNode):
         plan = self._controller.running if self._controller is not None else None
         return max((check.deadline_s for check in plan.checks), default=0.0) if plan is not None else 0.0
 
-    def on_fault(self, reason: Reason) -> None:
-        """Something that a part cannot be inspected through."""
+    def on_fault(self, reason: Reason, between_parts: bool = True) -> None:
+        """Something that a part cannot be inspected through; see Controller.fault."""
         if self._controller is not None and self._state_id == LifecycleStateMsg.PRIMARY_STATE_ACTIVE:
-            self._controller.fault(reason)
+            self._controller.fault(reason, between_parts)
 
 
 def _accept(response, refusal: Refusal | None) -> None:  # type: ignore[no-untyped-def]

@@ -358,6 +358,11 @@ def plan_from_msg(m: msg.InspectionPlan) -> InspectionPlan:
     )
 
 
+def plan_is_over(m: msg.InspectionPlan, now_ns: int) -> bool:
+    """Whether a plan is of the past: latched plans and evidence come again to a node that was started again."""
+    return now_ns - time_from_msg(m.stamp) > m.deadline_s * 1e9
+
+
 def end_to_msg(e: InspectionEnd) -> msg.InspectionEnd:
     return msg.InspectionEnd(
         stamp=time_to_msg(e.stamp_ns),

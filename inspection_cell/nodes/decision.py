@@ -51,8 +51,7 @@ class DecisionNode(ManagedNode):
         return {"inspections open": len(self._open), "proposals": self._proposed}
 
     def _on_plan(self, message: msg.InspectionPlan) -> None:
-        # A latched plan of an inspection that is over may come again after a restart: it is too old to collect for.
-        if not self.active or time.time_ns() - convert.time_from_msg(message.stamp) > message.deadline_s * 1e9:
+        if not self.active or convert.plan_is_over(message, time.time_ns()):
             return
         plan = convert.plan_from_msg(message)
         with self._lock:

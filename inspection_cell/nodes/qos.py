@@ -14,9 +14,10 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
     )
 
 
-# Evidence about a part: nothing may be dropped; the depth is more than one part ever sends.
-EVIDENCE = _reliable(500)
-# A plan and an alignment are also for a node that comes back in the middle of a part.
+# Evidence about a part: nothing may be dropped; the depth is more than one part ever sends. Transient local, because
+# DDS makes two ends known to each other one by one: a node that was just started publishes before all have met it.
+EVIDENCE = _reliable(500, DurabilityPolicy.TRANSIENT_LOCAL)
+# A plan and an alignment, and what the PLC wants to know of earlier parts.
 LATCHED = _reliable(60, DurabilityPolicy.TRANSIENT_LOCAL)
 STATE = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = _reliable(200)

@@ -153,7 +153,7 @@ class StationNode(ManagedNode, Generic[Analysis]):
             self._loaded = None
 
     def _on_plan(self, message: msg.InspectionPlan) -> None:
-        if not self.active:
+        if not self.active or convert.plan_is_over(message, time.time_ns()):
             return
         plan = convert.plan_from_msg(message)
         with self._lock:

@@ -42,6 +42,7 @@ Role = Literal["wide", "inspection"]
 MOVE_TIMEOUT_S = 300.0
 PREPARE_TIMEOUT_S = 300.0
 SIGNALS_MAX_AGE_S = 2.5
+MEETING_S = 2.0
 # A fault event of these says that the inspection cannot go on, whichever node found it.
 ENDING = (Code.NODE_LOST, Code.PART_LOST, Code.PROTECTIVE_STOP, Code.DOOR_OPEN, Code.SIGNALS_LOST)
 
@@ -121,7 +122,7 @@ class RosSurroundings:
         putting_away = step.startswith(PUTTING_AWAY)
         if not putting_away or step == "place:good":
             self._refuse_stopped()
-        if not self._arm.server_is_ready():
+        if not self._there(self._arm.server_is_ready):
             raise _lost("the arm node is not there", "arm", arm_usable=False)
         goal = wait_for(self._arm.send_goal_async(MoveArm.Goal(inspection_id=inspection_id, step=step)), 10.0)
         if goal is None or not goal.accepted:
@@ -186,7 +187,8 @@ class RosSurroundings:
         if heard.proposal is None:
             raise _lost(f"the decision did not answer within {longest:.0f} s", "decision")
         proposal, results = heard.proposal
-        if (reason := self._stop_reason) is not None and proposal.verdict in (Verdict.PASS, Verdict.UNCERTAIN):
+        reason = self._stop_reason
+        if reason is not None and proposal.verdict is not Verdict.FAIL and reason not in proposal.reasons:
             # Stopped while the last views were analysed: what was found stays, but the part cannot pass any more.
             proposal = replace(proposal, verdict=Verdict.ERROR, reasons=(reason, *proposal.reasons))
         return proposal, results
@@ -288,10 +290,23 @@ class RosSurroundings:
 
     def _on_heartbeat(self, message: msg.NodeHeartbeat) -> None:
         name = message.node.rsplit("/", 1)[-1]
+        before = self._pids.get(name)
+        if before is not None and before[1] != message.pid:
+            # A new process in its place, perhaps so soon that nobody missed the old one and the nodes it ran.
+            self._forget({n for n, (_, pid) in self._pids.items() if pid == before[1]}, "was started again")
         if message.lifecycle_state == LifecycleState.PRIMARY_STATE_ACTIVE:
             self._pids[name] = (time.monotonic(), int(message.pid))
-        else:
-            self._prepared.pop(name, None)  # what it had loaded is gone when it works again
+        elif name in self._pids:
+            self._forget({name}, "left its work")
+
+    def _forget(self, names: set[str], what: str) -> None:
+        """These nodes are not to be relied on; what they had loaded, and knew of the part in the cell, is gone."""
+        for name in names:
+            del self._pids[name]
+            self._prepared.pop(name, None)
+        if lost := sorted(names - {"lifecycle_manager"}):
+            reason = Reason(Code.NODE_LOST, f"{', '.join(lost)}: {what} in the middle of the part", lost[0])
+            self._node.on_fault(reason, between_parts=False)
 
     def _watch_signals(self) -> None:
         if (reason := self._signal_fault()) is not None:
@@ -314,13 +329,20 @@ class RosSurroundings:
     # How they are asked.
 
     def _call(self, client, request, timeout_s: float, name: str, late: Code):  # type: ignore[no-untyped-def]
-        if not client.service_is_ready():
+        if not self._there(client.service_is_ready):
             raise _lost(f"node {name} is not there", name)
         answer = wait_for(client.call_async(request), timeout_s, self._stop if name != "arm" else None)
         if answer is None:
             reason = self._stop_reason or Reason(late, f"node {name} did not answer within {timeout_s:.0f} s", name)
             raise StepFailed(reason)
         return answer
+
+    def _there(self, is_ready: Callable[[], bool]) -> bool:
+        """Whether a node can be asked; one that was just started again is met within a moment."""
+        deadline = time.monotonic() + MEETING_S
+        while not (ready := is_ready()) and time.monotonic() < deadline and not self._stop.wait(0.02):
+            pass
+        return ready
 
     def _refuse_stopped(self) -> None:
         if self._stop.is_set():

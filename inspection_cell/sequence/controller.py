@@ -265,12 +265,16 @@ class Controller:
             self._enter(State.READY if self.recipe is not None else State.INITIALIZED)
             return self.disposition
 
-    def fault(self, reason: Reason) -> None:
-        """Something happened that a part cannot be inspected through: ends the running one, or holds the cell."""
+    def fault(self, reason: Reason, between_parts: bool = True) -> None:
+        """Something happened that a part cannot be inspected through: ends the running one, or holds the cell.
+
+        Args:
+            between_parts: whether it holds the cell also when no part is in it.
+        """
         with self._lock:
             if self.running is not None:
                 self.surroundings.stop(reason)
-            elif self.state in (State.READY, State.INITIALIZED):
+            elif between_parts and self.state in (State.READY, State.INITIALIZED):
                 self._fail(reason)
 
     def note(self, step: str, disposition: Disposition) -> None:

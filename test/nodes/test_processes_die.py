@@ -44,7 +44,7 @@ def test_killed_between_two_parts(cell: Cell, node: str) -> None:
     wait_back(cell, node, old)
     cell.make_ready()
     verdict = cell.inspect_one().verdict
-    assert (verdict.verdict, verdict.disposition) == (Verdict.PASS, Disposition.GOOD_BIN)
+    assert (verdict.verdict, verdict.disposition) == (Verdict.PASS, Disposition.GOOD_BIN), verdict.reasons
 
 
 @pytest.mark.parametrize("node", ["alignment", "camera_inspection"])
@@ -54,11 +54,13 @@ def test_killed_in_the_middle_of_a_part(cell: Cell, node: str) -> None:
     old = kill(cell, node)
     wait_until(lambda: cell.plc.result(inspection_id).status != Status.RUNNING, 150.0, "the verdict")
     verdict = cell.plc.result(inspection_id).verdict
-    assert verdict.verdict == Verdict.ERROR and verdict.reasons
+    assert verdict.verdict == Verdict.ERROR
+    assert Code.NODE_LOST in [r.code for r in verdict.reasons], verdict.reasons
     assert verdict.disposition != Disposition.GOOD_BIN
     wait_back(cell, node, old)
     cell.make_ready()
-    assert cell.inspect_one().verdict.verdict is Verdict.PASS
+    verdict = cell.inspect_one().verdict
+    assert verdict.verdict is Verdict.PASS, verdict.reasons
 
 
 def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -> None:
@@ -79,11 +81,13 @@ def test_the_cell_itself_killed_in_the_middle_answers_for_the_part(cell: Cell) -
     assert cell.plc.start(request, serial) == inspection_id, "never a second run"
     cell.plc.acknowledge(inspection_id)
     cell.make_ready()
-    assert cell.inspect_one().verdict.verdict is Verdict.PASS
+    verdict = cell.inspect_one().verdict
+    assert verdict.verdict is Verdict.PASS, verdict.reasons
 
 
 def test_a_node_that_was_deactivated_by_hand_is_ready_for_the_next_part(cell: Cell) -> None:
     assert cell.probe.transit("alignment", Transition.TRANSITION_DEACTIVATE)
     wait_until(lambda: cell.probe.lifecycle_state("alignment") == "active", 30.0, "alignment active again")
     cell.make_ready()
-    assert cell.inspect_one().verdict.verdict is Verdict.PASS
+    verdict = cell.inspect_one().verdict
+    assert verdict.verdict is Verdict.PASS, verdict.reasons

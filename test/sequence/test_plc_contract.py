@@ -221,6 +221,8 @@ def test_a_fault_ends_the_running_part_and_holds_an_idle_cell(bench: Bench) -> N
     bench.cell.obstacle_now = None
     assert controller.reset() is Disposition.REWORK_BIN and controller.state is State.READY
     assert bench.cell.disposition is Disposition.REWORK_BIN
+    controller.fault(stop, between_parts=False)
+    assert controller.state is State.READY, "a node that is back before the next part costs nothing"
     controller.fault(stop)
     assert controller.state is State.ERROR and refused(controller.start("r2", "4712", "")) is Code.NOT_READY
 
