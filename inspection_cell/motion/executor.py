@@ -152,6 +152,10 @@ class TaskExecutor:
             else:
                 self._work_gripper(segment, step)
             progress((index + 1) / len(step.segments))
+        self._arrive(step)
+
+    def _arrive(self, step: Step) -> None:
+        """The part is where the step takes it."""
         self._place = step.after
         if step.name.startswith("place:"):
             self._last_bin = DISPOSITIONS[step.name.removeprefix("place:")]
@@ -160,6 +164,8 @@ class TaskExecutor:
     def _work_gripper(self, command: GripperCommand, step: Step) -> None:
         if command.action == "open":
             self._gripper.open(command.width_m)
+            if self._place.held:  # let go: it stays here, also when the step is stopped before its end
+                self._arrive(step)
             return
         try:
             self._gripper.grip(command.width_m, GRIP_TOLERANCE_M, GRIP_FORCE_N)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -32,10 +32,12 @@ class Fingers:
     part_m: float = 0.016
     width_m: float = 0.036
     opened: list[float] = field(default_factory=list)
+    when_opened: Callable[[], None] = lambda: None
 
     def on_open(self, width_m: float) -> None:
         self.width_m = width_m
         self.opened.append(width_m)
+        self.when_opened()
 
     def on_grip(self, width_m: float, force_n: float) -> float:
         self.width_m = self.part_m
@@ -111,6 +113,24 @@ def test_home_fetches_a_part_that_was_left_on_the_scale(rig: Rig) -> None:
     rig.until("weigh_place")
     assert rig.executor.disposition is Disposition.SCALE
     assert rig.executor.do("home").disposition is Disposition.REWORK_BIN
+
+
+@pytest.mark.parametrize(
+    ("step", "left_at", "after_home"),
+    [("weigh_place", Disposition.SCALE, Disposition.REWORK_BIN), ("place:good", *[Disposition.GOOD_BIN] * 2)],
+)
+def test_a_stop_right_after_letting_go_knows_where_the_part_stays(
+    rig: Rig, step: str, left_at: Disposition, after_home: Disposition
+) -> None:
+    way = rig.executor.sequence
+    for name in way[: way.index(step)] if step in way else way:
+        rig.executor.do(name)
+    rig.fingers.when_opened = rig.executor.stop
+    with pytest.raises(MotionStopped):
+        rig.executor.do(step)
+    rig.fingers.when_opened = lambda: None
+    assert rig.executor.disposition is left_at
+    assert rig.executor.do("home").disposition is after_home
 
 
 def test_home_gives_up_a_part_that_is_not_on_the_scale_any_more(rig: Rig) -> None:
