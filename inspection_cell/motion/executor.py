@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from inspection_cell.core.poses import Pose
 from inspection_cell.core.verdict import Disposition
@@ -14,6 +15,7 @@ from inspection_cell.motion.contacts import INFEED, SCALE, Workplace
 from inspection_cell.motion.live import fetch_live, place_live, retreat
 from inspection_cell.motion.planner import Joints, MotionStopped
 from inspection_cell.motion.taskplan import GripperCommand, Motion, Place, Step, TaskPlan
+from inspection_cell.motion.whereabouts import load_place, save_place
 
 GRIP_TOLERANCE_M = 0.0015
 GRIP_FORCE_N = 20.0
@@ -41,17 +43,33 @@ class StepReport:
 
 
 class TaskExecutor:
-    """Runs one task plan on one arm. One step at a time; `stop` may come from any thread."""
+    """Runs one task plan on one arm. One step at a time; `stop` may come from any thread.
 
-    def __init__(self, plan: TaskPlan, workplace: Workplace, gripper: Gripper, settle_s: float) -> None:
+    `whereabouts` is the file that says where the part is; an executor made anew goes on from it.
+    """
+
+    def __init__(
+        self, plan: TaskPlan, workplace: Workplace, gripper: Gripper, settle_s: float, whereabouts: Path
+    ) -> None:
         self.plan = plan
         self._workplace = workplace
         self._planner = workplace.planner
         self._gripper = gripper
         self._settle_s = settle_s
-        self._place = Place()
+        self._whereabouts = whereabouts
+        self._known_place = load_place(whereabouts)
         self._last_bin = Disposition.INFEED
         self._stop = threading.Event()
+
+    @property
+    def _place(self) -> Place:
+        return self._known_place
+
+    @_place.setter
+    def _place(self, place: Place) -> None:
+        if (place.held, place.at) != (self._known_place.held, self._known_place.at):
+            save_place(self._whereabouts, place)
+        self._known_place = place
 
     @property
     def sequence(self) -> list[str]:
@@ -104,7 +122,7 @@ class TaskExecutor:
 
     def _go_home(self, progress: Callable[[float], None]) -> None:
         """Home from anywhere, ready to grip; a part that is still in the arm's care goes to rework first."""
-        if self._place.held and not self._holds():
+        if self._place.held and not self._still_holds():
             self._lose_part()
         if not self._place.held and self._place.at != SCALE and self._is_planned("home"):
             self._run(self.plan.step("home", self._planner.current_state().q), progress)
@@ -179,6 +197,17 @@ class TaskExecutor:
             self._lose_part()
             width = self._gripper.state().width_m
             raise PartLost(f"the gripper holds nothing any more (jaws at {width * 1e3:.1f} mm, grasp {grasp})")
+
+    def _still_holds(self) -> bool:
+        """Whether the part is in the hand; a gripper that was connected anew is told what it should hold."""
+        grasp = self._workplace.grasps.get(self._place.held)
+        if grasp is None or self._holds():
+            return grasp is not None
+        try:
+            self._gripper.grip(grasp.width_m, GRIP_TOLERANCE_M, GRIP_FORCE_N)
+        except PartLost:
+            return False
+        return True
 
     def _holds(self) -> bool:
         return bool(self._gripper.state().holding)

@@ -138,7 +138,8 @@ class ArmNode(ManagedNode):
         self.get_logger().info(said)
         workplace = Workplace(scene, {g.name: g for g in grasps}, self._planner, 1)
         assert self._gripper is not None
-        self._executor = TaskExecutor(plan, workplace, self._gripper, self.config.arm.settle_s)
+        whereabouts = self.data_folder / "motion" / "part.json"
+        self._executor = TaskExecutor(plan, workplace, self._gripper, self.config.arm.settle_s, whereabouts)
         self._prepared = recipe_hash
 
     def _execute(self, goal: ServerGoalHandle) -> MoveArm.Result:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from motion_demo import SHARE
@@ -63,13 +64,13 @@ class Rig:
 
 
 @pytest.fixture
-def rig(scene: SceneConfig, grasps: list[Grasp], plan: TaskPlan) -> Iterator[Rig]:
+def rig(scene: SceneConfig, grasps: list[Grasp], plan: TaskPlan, tmp_path: Path) -> Iterator[Rig]:
     arm = simulated_arm(scene, SHARE, FAST)
     planner = EmbeddedPlanner(scene, SHARE, arm)
     fingers = Fingers()
     workplace = Workplace(scene, {grasp.name: grasp for grasp in grasps}, planner, 1)
     gripper = build_gripper(SimulatedGripperConfig(), fingers)
-    yield Rig(arm, fingers, TaskExecutor(plan, workplace, gripper, settle_s=0.0))
+    yield Rig(arm, fingers, TaskExecutor(plan, workplace, gripper, 0.0, tmp_path / "part.json"))
     planner.close()
 
 
@@ -153,12 +154,38 @@ def test_a_step_out_of_turn_is_refused(rig: Rig) -> None:
         rig.executor.do("dance")
 
 
-def test_a_stop_stands_midway_and_home_leads_out(scene: SceneConfig, grasps: list[Grasp], plan: TaskPlan) -> None:
+@pytest.mark.parametrize("lost_meanwhile", [False, True])
+def test_an_executor_made_anew_goes_on_with_the_part_of_the_one_before(
+    scene: SceneConfig, grasps: list[Grasp], plan: TaskPlan, tmp_path: Path, lost_meanwhile: bool
+) -> None:
+    fingers = Fingers()
+
+    def after_a_restart() -> Iterator[Rig]:
+        arm = simulated_arm(scene, SHARE, FAST)
+        planner = EmbeddedPlanner(scene, SHARE, arm)
+        workplace = Workplace(scene, {grasp.name: grasp for grasp in grasps}, planner, 1)
+        gripper = build_gripper(SimulatedGripperConfig(), fingers)
+        yield Rig(arm, fingers, TaskExecutor(plan, workplace, gripper, 0.0, tmp_path / "part.json"))
+        planner.close()
+
+    for rig in after_a_restart():
+        rig.until("view:g1/wide")
+    if lost_meanwhile:
+        fingers.part_m = fingers.width_m = 0.0
+    for rig in after_a_restart():
+        assert rig.executor.disposition is Disposition.GRIPPER
+        found = rig.executor.do("home").disposition
+    assert found is (Disposition.UNKNOWN if lost_meanwhile else Disposition.REWORK_BIN)
+
+
+def test_a_stop_stands_midway_and_home_leads_out(
+    scene: SceneConfig, grasps: list[Grasp], plan: TaskPlan, tmp_path: Path
+) -> None:
     arm = simulated_arm(scene, SHARE, 20.0)
     planner = EmbeddedPlanner(scene, SHARE, arm)
     workplace = Workplace(scene, {grasp.name: grasp for grasp in grasps}, planner, 1)
     gripper = build_gripper(SimulatedGripperConfig(), Fingers())
-    executor = TaskExecutor(plan, workplace, gripper, settle_s=0.0)
+    executor = TaskExecutor(plan, workplace, gripper, 0.0, tmp_path / "part.json")
 
     def stop_once_it_moves() -> None:
         while abs(arm.state().q - planner.robot.home).max() < 0.1:

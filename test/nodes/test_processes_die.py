@@ -47,7 +47,7 @@ def test_killed_between_two_parts(cell: Cell, node: str) -> None:
     assert (verdict.verdict, verdict.disposition) == (Verdict.PASS, Disposition.GOOD_BIN), verdict.reasons
 
 
-@pytest.mark.parametrize("node", ["alignment", "camera_inspection"])
+@pytest.mark.parametrize("node", ["alignment", "camera_inspection", "arm"])
 def test_killed_in_the_middle_of_a_part(cell: Cell, node: str) -> None:
     inspection_id = cell.plc.start(uuid.uuid4().hex, cell.next_part())
     cell.plc.wait_for_state(lambda s: s.step.startswith("pick:"), 60.0)
