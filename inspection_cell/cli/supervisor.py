@@ -60,7 +60,7 @@ class Supervisor:
         if self.config.simulation is not None:
             arguments = ["simulate", "--config", str(self.config_path), "--data", str(self.data)]
             self.children.append(Child("simulation", [sys.executable, "-m", "inspection_cell.cli.main", *arguments]))
-        groups = [(n,) for n in self.config.nodes] if self.separate else self.config.processes
+        groups = [(n,) for n in self.config.nodes] if self.separate else self.config.process_groups
         for group in groups:
             parameters = [f"cell_config:={self.config_path}", f"data:={self.data}"]
             command = [sys.executable, "-m", "inspection_cell.nodes.process", *group, "--ros-args"]

@@ -19,8 +19,9 @@ from inspection_cell.core.verdict import Disposition, Severity
 from inspection_cell.nodes import convert, qos
 from inspection_cell.nodes.managed import ManagedNode
 from inspection_cell.nodes.surroundings import RosSurroundings
+from inspection_cell.recipe.cell_recipe import load_cell_recipe
 from inspection_cell.recipe.paths import find_recipe_file
-from inspection_cell.recipe.recipe import Recipe, load_recipe
+from inspection_cell.recipe.recipe import Recipe
 from inspection_cell.records.store import RecordStore
 from inspection_cell.sequence.controller import Answer, Controller, Refusal, Status
 
@@ -107,7 +108,7 @@ class CellNode(ManagedNode):
         return find_recipe_file(name, self.data_folder, self.config)
 
     def _find_recipe(self, name: str) -> Recipe:
-        return load_recipe(self.recipe_path(name))
+        return load_cell_recipe(self.recipe_path(name), self.config)
 
     def _tick(self) -> None:
         self._beats += 1

@@ -120,7 +120,7 @@ class CellConfig(Strict):
             ("alignment", "presence", "anomaly"),
             ("cell", "decision", "lifecycle_manager"),
         ),
-        description="which nodes share a process",
+        description="which nodes share a process; a camera that the cell lacks may stand here",
     )
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class CellConfig(Strict):
             raise ValueError(f"simulation: is missing, but {', '.join(needs_world)} are simulated")
         if self.mode == "production" and needs_world:
             raise ValueError(f"mode: production needs real devices, but {', '.join(needs_world)} are simulated")
-        nodes = [node for group in self.processes for node in group]
+        nodes = [node for group in self.process_groups for node in group]
         if sorted(nodes) != sorted(set(nodes)) or set(nodes) != set(self.nodes):
             raise ValueError(f"processes: must name each of {', '.join(self.nodes)} once; found {', '.join(nodes)}")
         return self
@@ -158,6 +158,13 @@ class CellConfig(Strict):
     def data_folder(self) -> Path:
         """Folder of records, images and models."""
         return Path(self.data).expanduser()
+
+    @property
+    def process_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The nodes that are started, process by process."""
+        absent = {f"camera_{role}" for role in ROLES} - set(self.nodes)
+        groups = (tuple(node for node in group if node not in absent) for group in self.processes)
+        return tuple(group for group in groups if group)
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from inspection_cell.cli.main import main
 from inspection_cell.core.plan import Mode
 from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
+from inspection_cell.recipe.cell_recipe import load_cell_recipe
 from inspection_cell.recipe.loading import ConfigError, read_yaml, validate
 from inspection_cell.recipe.paths import find_recipe_file, resolve, share_folder
 
@@ -50,6 +51,18 @@ def test_a_camera_in_the_hand_moves_with_the_tool(content: dict[str, Any]) -> No
     assert np.allclose(in_hand[:3, 3] - fixed[:3, 3], (0.1, 0.2, 0.3))
     assert (camera.model.width, camera.model.height) == (400, 300)
     assert camera.model.matrix[0, 0] == 1425
+
+
+def test_a_recipe_may_only_name_what_the_cell_has(content: dict[str, Any]) -> None:
+    path = CONFIG / "recipes" / "ring_housing.yaml"
+    assert load_cell_recipe(path, validate(content, CellConfig, "x")).name == "ring_housing"
+    del content["cameras"]["wide"]
+    content["light"] = {"channels": ["dome"], "settings": {"soft": {"dome": 0.5}}}
+    with pytest.raises(ConfigError) as refused:
+        load_cell_recipe(path, validate(content, CellConfig, "x"))
+    wide, light = str(refused.value).splitlines()[0], str(refused.value).splitlines()[-1]
+    assert wide.endswith("ring_housing.yaml: field imaging.wide: this cell has the cameras inspection only")
+    assert "imaging.inspection.light: found 'ring'; this cell's light settings are soft" in light
 
 
 def test_recipes_of_the_data_folder_come_first(content: dict[str, Any], tmp_path: Path) -> None:
