@@ -6,16 +6,13 @@ Run as `python benchmarks/demo_seeds.py [--quick]`; it commissions the demo cell
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from common import finish, machine, own_domain, parser, print_table
 from scipy.stats import beta
 
 from inspection_cell.cli.commissioning import commission_simulated, is_commissioned, progress_bar
@@ -30,13 +27,13 @@ QUICK_KINDS = (DefectKind.WRONG_WEIGHT, DefectKind.MISSING_COMPONENT)
 
 def main() -> int:
     """Runs all; exit code 0 when the claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--fresh", type=int, default=100)
-    parser.add_argument("--data", type=Path, help="data folder with a commissioned cell")
-    given = parser.parse_args()
-    console = Console()
+    arguments = parser(__doc__, "four parts, with the fast recipe where the demo was not commissioned")
+    arguments.add_argument("--seeds", type=int, default=5, help="runs of the demo")
+    arguments.add_argument("--fresh", type=int, default=100, help="good parts after them")
+    arguments.add_argument("--data", type=Path, help="data folder with a commissioned cell")
+    given = arguments.parse_args()
+    own_domain()
+    print(machine())
     with ExitStack() as stack:
         data = given.data or Path("data/demo")
         if given.quick and not (data / "recipes" / "ring_housing.yaml").exists():
@@ -68,14 +65,12 @@ def main() -> int:
 
             by_seed = [[inspect(truth) for truth in of_seed] for of_seed in parts]
             fresh_found = [inspect(truth) for truth in extra]
-    return judge(console, by_seed, fresh_found, STATED_RATE)
+    return judge(by_seed, fresh_found, STATED_RATE)
 
 
-def judge(console: Console, by_seed: list[list[Inspected]], fresh: list[Inspected], rate: float) -> int:
+def judge(by_seed: list[list[Inspected]], fresh: list[Inspected], rate: float) -> int:
     """Prints the tables and the closing line."""
-    table = Table(title="seeds")
-    for column in ("seed", "defective passed", "good passed", "good not passed", "defects and verdicts"):
-        table.add_column(column)
+    rows = []
     holds = True
     for seed, found in enumerate(by_seed, start=1):
         good = [i for i in found if i.truth.good]
@@ -83,28 +78,23 @@ def judge(console: Console, by_seed: list[list[Inspected]], fresh: list[Inspecte
         passed_bad = sum(i.verdict.verdict is Verdict.PASS for i in bad)
         passed_good = sum(i.verdict.verdict is Verdict.PASS for i in good)
         holds &= passed_bad == 0 and passed_good >= len(good) - 1
-        table.add_row(
-            str(seed),
-            f"{passed_bad} of {len(bad)}",
-            f"{passed_good} of {len(good)}",
-            "; ".join(said(i) for i in good if i.verdict.verdict is not Verdict.PASS),
-            ", ".join(f"{i.truth.defects[0].kind.value}: {i.verdict.verdict.name}" for i in bad),
-        )
-    console.print(table)
+        kinds = ", ".join(f"{i.truth.defects[0].kind.value}: {i.verdict.verdict.name}" for i in bad)
+        rows.append([seed, f"{passed_bad} of {len(bad)}", f"{passed_good} of {len(good)}", kinds])
+    print_table("seeds", ("seed", "defective passed", "good passed", "defects and verdicts"), rows)
+    for item in (i for found in by_seed for i in found if i.truth.good and i.verdict.verdict is not Verdict.PASS):
+        print(f"good {item.truth.serial}: {said(item)}")
     cycles = [i.verdict.timings_s["cycle"] for of_seed in by_seed for i in of_seed]
-    console.print(f"cycle {np.median(cycles):.1f} s median, {np.quantile(cycles, 0.95):.1f} s p95")
+    print(f"cycle {np.median(cycles):.1f} s median, {np.quantile(cycles, 0.95):.1f} s p95")
     figure = f"{sum(len(s) for s in by_seed)} parts of {len(by_seed)} seeds"
     if fresh:
         rejected = [i for i in fresh if i.verdict.verdict is not Verdict.PASS]
         low, high = exact_interval(len(rejected), len(fresh))
-        console.print(f"fresh good parts not passed: {Counter(i.verdict.verdict.name for i in rejected)}")
         for item in rejected:
-            console.print(f"  {item.truth.serial}: {said(item)}")
+            print(f"fresh {item.truth.serial}: {said(item)}")
         figure += f"; {len(rejected)} of {len(fresh)} fresh good parts not passed, 95 % {low:.1%} to {high:.1%}"
         figure += f", stated {rate:.1%}"
         holds &= low <= rate <= high
-    print(("HOLDS: " if holds else "SHORT: ") + figure)
-    return 0 if holds else 1
+    return finish(holds, figure)
 
 
 def said(item: Inspected) -> str:

@@ -6,7 +6,6 @@ memory, the topics. Run as `python benchmarks/faults.py [--quick]`; `--quick` ma
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import random
@@ -24,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from common import finish, machine, own_domain, parser, print_table
 from inspection_cell_interfaces import msg
 from inspection_cell_interfaces.action import MoveArm
 from rich.console import Console
-from rich.table import Table
 
 from inspection_cell.cli.commissioning import commission_simulated
 from inspection_cell.cli.simulated_line import SimulatedLine, derive_config
@@ -84,12 +83,13 @@ class Kind:
 
 def main() -> int:
     """Runs all; exit code 0 when the claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--data", type=Path, help="a folder of an earlier run: its models are used")
-    given = parser.parse_args()
+    arguments = parser(__doc__, "six faults in a teaching cell")
+    arguments.add_argument("--count", type=int, default=300, help="how many faults")
+    arguments.add_argument("--seed", type=int, default=1, help="of their order and moments")
+    arguments.add_argument("--data", type=Path, help="a folder of an earlier run: its models are used")
+    given = arguments.parse_args()
+    own_domain()
+    print(machine())
     console = Console()
     with ExitStack() as stack:
         data = given.data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
@@ -103,14 +103,13 @@ def main() -> int:
         bench.rng.shuffle(order)
         order = order[:6] if given.quick else order
         outcomes = run_all(bench, order, console)
-    console.print(table_of(outcomes))
+    print_table("injected faults", ("fault", "times", "verdicts", "codes named", "not as expected"), rows_of(outcomes))
     bad = [o for o in outcomes if o.wrong]
     for o in bad[:20]:
         console.print(f"{o.kind.name}: {o.wrong}")
     passed = sum(o.faulty_pass for o in outcomes)
     text = f"{len(outcomes)} faults, {passed} PASS for a faulty part, {len(bad)} not as expected"
-    print(("SHORT: " if bad or passed else "HOLDS: ") + text)
-    return 1 if bad or passed else 0
+    return finish(not bad and not passed, text)
 
 
 def prepared(data: Path, parts: int) -> Path:
@@ -410,25 +409,19 @@ KINDS = [
 ]  # fmt: skip
 
 
-def table_of(outcomes: list[Outcome]) -> Table:
+def rows_of(outcomes: list[Outcome]) -> list[list[str]]:
     """One row a kind."""
-    table = Table(title="injected faults")
-    for name in ("fault", "times", "verdicts", "codes named", "not as expected"):
-        table.add_column(name)
+    rows = []
     by_kind: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by_kind[outcome.kind.name].append(outcome)
     for name, items in by_kind.items():
         verdicts = Counter(o.verdict for o in items)
         codes = Counter(c for o in items for c in o.codes[:1])
-        table.add_row(
-            name,
-            str(len(items)),
-            ", ".join(f"{v} {n}" for v, n in verdicts.items()),
-            ", ".join(f"{c} {n}" for c, n in codes.items()),
-            str(sum(bool(o.wrong) for o in items)),
-        )
-    return table
+        named = ", ".join(f"{c} {n}" for c, n in codes.items())
+        ended = ", ".join(f"{v} {n}" for v, n in verdicts.items())
+        rows.append([name, str(len(items)), ended, named, str(sum(bool(o.wrong) for o in items))])
+    return rows
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Run: python benchmarks/real_anomaly.py [--quick] [--data FOLDER]
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from common import finish, parser
 
 from inspection_cell.anomaly.backbone import Backbone, load_backbone
 from inspection_cell.anomaly.evaluate import training_images
@@ -69,10 +69,9 @@ def beats(figures: dict[str, float]) -> bool:
 
 def main() -> int:
     """Prints the table; 0 where the claim holds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="every second test image, two folds: under 50 s")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="where the real sets are")
-    arguments = parser.parse_args()
+    given = parser(__doc__, "every second test image, two folds")
+    given.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="where the real sets are")
+    arguments = given.parse_args()
     missing = [name for name in (*PEER, "backbone") if not (arguments.data / name).is_dir()]
     if missing:
         print(f"SHORT: not measured, {arguments.data} lacks {', '.join(missing)}")
@@ -100,8 +99,7 @@ def main() -> int:
     holds = beats(figures)
     ours = " / ".join(f"{figures[name]:.3f}" for name in PEER)
     peer = " / ".join(f"{value:.2f}" for value in PEER.values())
-    print(f"{'HOLDS' if holds else 'SHORT'}: image AUROC {ours} (SqueezeNet) against {peer}")
-    return 0 if holds else 1
+    return finish(holds, f"image AUROC {ours} (SqueezeNet) against {peer}")
 
 
 if __name__ == "__main__":

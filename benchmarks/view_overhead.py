@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import rclpy
 from common import print_table, spread
 from inspection_cell_interfaces import srv
 from inspection_cell_interfaces.action import MoveArm
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.task import Future
 
 from inspection_cell.cli.simulated_line import SimulatedLine, derive_config, good_parts
+from inspection_cell.client.probe import Probe
 from inspection_cell.core.plan import CameraRole, Mounting
 from inspection_cell.core.verdict import Verdict
 from inspection_cell.nodes.action_client import SafeActionClient
@@ -39,11 +35,13 @@ def measure_overhead(parts: int, trips: int) -> float:
         with SimulatedLine(config, data, RECIPE) as line:
             line.select()
             own = spread([_own_time_ms(line, part) for part in good_parts(parts + 1, 7, "T")][1:])
-            with _Probe(line.config.namespace) as probe:
+            with Probe(line.config.namespace) as probe:
+                around = _Round(probe)
                 path = find_recipe_file(RECIPE, data, line.config)
-                steps, views = probe.arm_steps(load_recipe(path), path), _views(data)
-                move = spread([probe.move_trip_ms() for _ in range(trips)])
-                capture = spread([probe.capture_trip_ms() for _ in range(trips)])
+                steps, views = around.arm_steps(load_recipe(path), path), _views(data)
+                move = spread([around.move_trip_ms() for _ in range(trips)])
+                around.capture_trip_ms()  # the first one makes the client
+                capture = spread([around.capture_trip_ms() for _ in range(trips)])
     hidden = steps * move.median + views * capture.median
     each, p95 = (own.median + hidden) / views, (own.p95 + hidden) / views
     rows = [
@@ -74,43 +72,21 @@ def _views(data: Path) -> int:
         store.close()
 
 
-class _Probe:
+class _Round:
     """Calls the arm and the camera of a running cell as the cell node does, and takes off the time they took."""
 
-    def __init__(self, namespace: str) -> None:
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node("probe", namespace=namespace, context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._executor.spin, name="probe", daemon=True)
-        self._thread.start()
-        self._arm = SafeActionClient(self._node, MoveArm, "arm/move")
-        self._prepare = self._node.create_client(srv.PrepareRecipe, "arm/prepare_recipe")
-        self._capture = self._node.create_client(srv.Capture, "camera_inspection/capture")
-
-    def __enter__(self) -> _Probe:
-        for name, there in (
-            ("arm/move", self._arm.wait_for_server(10.0)),
-            ("arm/prepare_recipe", self._prepare.wait_for_service(10.0)),
-            ("camera_inspection/capture", self._capture.wait_for_service(10.0)),
-        ):
-            if not there:
-                raise RuntimeError(f"{name} is not there")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._executor.shutdown(timeout_sec=2.0)
-        self._thread.join(timeout=2.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._arm = SafeActionClient(probe.node, MoveArm, "arm/move")
+        if not self._arm.wait_for_server(10.0):
+            raise RuntimeError("arm/move is not there")
 
     def arm_steps(self, recipe: Recipe, path: Path) -> int:
         """How many steps the arm makes for a part, the placing and the way home included."""
-        request = srv.PrepareRecipe.Request(recipe_path=str(path), recipe_hash=recipe.hash)
-        return len(self._answer(self._prepare.call_async(request)).steps) + 2
+        answer = self._probe.call(
+            srv.PrepareRecipe, "arm/prepare_recipe", recipe_path=str(path), recipe_hash=recipe.hash
+        )
+        return len(answer.steps) + 2
 
     def move_trip_ms(self) -> float:
         """A step of the arm that stands at home already."""
@@ -124,12 +100,12 @@ class _Probe:
 
     def capture_trip_ms(self) -> float:
         """A picture of the empty place before the inspection camera."""
-        request = srv.Capture.Request(
-            inspection_id="probe", view_id="g1/probe", role=int(CameraRole.INSPECTION), exposure_s=0.01, light="ring",
-            mounting=int(Mounting.PART_IN_HAND), settled=True,
-        )  # fmt: skip
         started = time.monotonic()
-        answer = self._answer(self._capture.call_async(request))
+        answer = self._probe.call(
+            srv.Capture, "camera_inspection/capture", inspection_id="probe", view_id="g1/probe",
+            role=int(CameraRole.INSPECTION), exposure_s=0.01, light="ring", mounting=int(Mounting.PART_IN_HAND),
+            settled=True,
+        )  # fmt: skip
         waited = time.monotonic() - started
         if not answer.success:
             raise RuntimeError(f"camera: {answer.reason.text}")
