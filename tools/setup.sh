@@ -46,7 +46,7 @@ if [ ! -x "$venv/bin/python" ]; then
   "$python" -m venv "$venv"
 fi
 if ! fresh "packages-$what" "$packages" && ! { [ "$what" = demo ] && fresh packages-test "$packages"; }; then
-  echo "installing the packages of requirements/$what.txt (about 600 MB to download; minutes)"
+  echo "installing the packages of requirements/$what.txt (about 450 MB to download; minutes)"
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check "setuptools<80" wheel -r "requirements/$what.txt"
   echo "$packages" >"$venv/.packages-$what"
 fi
