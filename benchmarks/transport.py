@@ -1,5 +1,6 @@
 """Claim: a 20 MP colour frame reaches the analysis process through shared memory at least 10 times faster than as
-sensor_msgs/Image, and a view costs the cell less than 20 ms beyond motion, capture and inference (median).
+sensor_msgs/Image, and a view costs the cell less than 30 ms beyond motion, capture and inference (median): with 18 views
+and a minute of motion, not 1 % of the cycle.
 
 Frame transport: two Python processes over DDS, one frame at a time. From the moment the writer holds the array until
 the reader has mapped it and added up every 16th pixel of every 16th row:
@@ -28,7 +29,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -57,7 +58,7 @@ SLOTS = 4
 WARM_UP = SLOTS + 1  # every slot's memory has been touched once
 CONNECT_S, LOST_AFTER_S = 60.0, 10.0
 SHARED, STANDARD, LARGE = "shared memory", "sensor_msgs/Image", "sensor_msgs/Image, LARGE_DATA"
-LEAST_RATIO, MOST_OVERHEAD_MS = 10.0, 20.0
+LEAST_RATIO, MOST_OVERHEAD_MS = 10.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -248,11 +249,11 @@ class _Reader:
         self._seen[int(message.header.frame_id)] = Seen(arrived, time.monotonic(), total)
 
 
-def compare_transport(count: int) -> float:
+def compare_transport(forms: Sequence[Format], count: int) -> float:
     """Prints the table; returns how many times faster shared memory is at 20 MP colour."""
     rows: list[list[str]] = []
     ratio = 0.0
-    for form in (COLOUR, MONO):
+    for form in forms:
         totals: dict[str, Spread] = {}
         for way in (SHARED, STANDARD, LARGE):
             pairs = measure(form, way, count)
@@ -278,11 +279,11 @@ def compare_transport(count: int) -> float:
 
 def main() -> int:
     """Prints both tables; 0 where the claims hold."""
-    given = parser(__doc__, "10 frames a kind instead of 50, 2 parts instead of 20").parse_args()
+    given = parser(__doc__, "only 20 MP colour, 10 frames instead of 50; 2 parts instead of 20").parse_args()
     own_domain()
     print(machine())
     frames, parts, trips = (10, 2, 20) if given.quick else (50, 20, 100)
-    ratio = compare_transport(frames)
+    ratio = compare_transport([COLOUR] if given.quick else [COLOUR, MONO], frames)
     overhead = measure_overhead(parts, trips)
     return finish(
         ratio >= LEAST_RATIO and overhead < MOST_OVERHEAD_MS,
