@@ -1,6 +1,6 @@
 """Claim: a 20 MP colour frame reaches the analysis process through shared memory at least 10 times faster than as
-sensor_msgs/Image, and a view costs the cell less than 30 ms beyond motion, capture and inference (median): with 18 views
-and a minute of motion, not 1 % of the cycle.
+sensor_msgs/Image, and a view costs the cell less than 30 ms beyond motion, capture and inference (median): with 18
+views and a minute of motion, not 1 % of the cycle.
 
 Frame transport: two Python processes over DDS, one frame at a time. From the moment the writer holds the array until
 the reader has mapped it and added up every 16th pixel of every 16th row:
