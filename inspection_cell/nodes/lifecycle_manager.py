@@ -24,8 +24,15 @@ UP = ((State.PRIMARY_STATE_UNCONFIGURED, Transition.TRANSITION_CONFIGURE),
       (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_ACTIVATE))  # fmt: skip
 DOWN = ((State.PRIMARY_STATE_ACTIVE, Transition.TRANSITION_DEACTIVATE),
         (State.PRIMARY_STATE_INACTIVE, Transition.TRANSITION_CLEANUP))  # fmt: skip
+REACHED = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_CLEANUP: State.PRIMARY_STATE_UNCONFIGURED,
+}
 WATCH_PERIOD_S = 0.3
 RETRY_PERIOD_S = 0.7
+ASK_AGAIN_S = 3.0
 
 
 class LifecycleManagerNode(ManagedNode):
@@ -136,8 +143,21 @@ class LifecycleManagerNode(ManagedNode):
         return int(response.current_state.id) if response is not None else State.PRIMARY_STATE_UNKNOWN
 
     def _transit(self, name: str, transition: int, timeout_s: float) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        response = wait_for(self._change[name].call_async(request), timeout_s)
-        if response is None:
-            self.get_logger().error(f"{name} did not answer transition {transition} within {timeout_s:.0f} s")
-        return response is not None and bool(response.success)
+        before = self._state(name, 5.0)
+        deadline = time.monotonic() + timeout_s
+        asked = None
+        while time.monotonic() < deadline:
+            if asked is None:
+                asked = self._change[name].call_async(ChangeState.Request(transition=Transition(id=transition)))
+            response = wait_for(asked, min(ASK_AGAIN_S, timeout_s))
+            if response is not None:
+                return bool(response.success)
+            # A node at work on a transition answers nothing meanwhile. One that answers has not heard the request, or
+            # was not heard: DDS makes the ends of a node that was just started known one after the other.
+            state = self._state(name, 1.0)
+            if state == REACHED[transition]:
+                return True
+            if state == before:
+                asked = None
+        self.get_logger().error(f"{name} did not answer transition {transition} within {timeout_s:.0f} s")
+        return False
