@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 NAME = "inspection_cell"
 HERE = Path(__file__).parent
@@ -22,12 +22,29 @@ def data_files() -> list[tuple[str, list[str]]]:
     return sorted(folders.items())
 
 
+def kernels() -> list[Extension]:
+    """lattice.c, once for each instruction set; where one cannot be built, the next simpler one is used."""
+    flags = ["-O3", "-fno-math-errno", "-ffp-contract=fast", "-Wno-psabi"]
+    machines = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "base": []}
+    return [
+        Extension(
+            f"{NAME}.anomaly._lattice_{name}",
+            [f"{NAME}/anomaly/lattice.c"],
+            extra_compile_args=[*flags, *machine],
+            libraries=["m"],
+            optional=True,
+        )
+        for name, machine in machines.items()
+    ]
+
+
 MOTION = ["pin>=4.1,<5", "coal>=3.0,<4", "ompl>=2.0,<3", "toppra>=0.6.10,<0.7"]
 setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     data_files=data_files(),
+    ext_modules=kernels(),
     python_requires=">=3.11,<3.13",
     install_requires=[
         "setuptools<80",

@@ -9,33 +9,54 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.backbone_card import BackboneCard, FeatureOutput, describe_backbone, numbers, read_card
+from inspection_cell.anomaly.engine import Engine, load_engine
+from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import ModelError
+from inspection_cell.anomaly.lattice import Features
+from inspection_cell.anomaly.network import expose, select_channels
 from inspection_cell.anomaly.preprocess import Mapping, make_mapping, preprocess
-
-Features = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-"""Chosen channels of one image on grids of size / 4, size / 8 and size / 16: (channels, rows, columns) each."""
 
 ONNX_NAME = "backbone.onnx"
 CARD_NAME = "card.json"
 
 
 class Backbone:
-    """A loaded network and its card."""
+    """A network and its card. Loaded when features are asked for, once for each choice of channels."""
 
-    def __init__(self, card: BackboneCard, session: onnxruntime.InferenceSession, onnx_bytes: bytes) -> None:
+    def __init__(self, card: BackboneCard, onnx_bytes: bytes, config: EngineConfig = CPU) -> None:
         self.card = card
         self.onnx_bytes = onnx_bytes
-        self._session = session
+        self.config = config
+        self._engines: dict[tuple[bytes, ...], Engine] = {}
         self._mean, self._std = numbers(card.mean), numbers(card.std)
 
     @property
     def provider(self) -> str:
-        """The execution provider that the session really has."""
-        return str(self._session.get_providers()[0])
+        """What the network really runs on; empty until it is loaded."""
+        return next((engine.provider for engine in self._engines.values()), "")
+
+    def load(self, channels: Sequence[NDArray[np.int64]]) -> Engine:
+        """The engine that computes these channels.
+
+        Raises:
+            ModelError: the network or what is to run it cannot be loaded.
+        """
+        key = tuple(np.asarray(chosen, np.int64).tobytes() for chosen in channels)
+        if key not in self._engines:
+            names = [output.name for output in self.card.outputs]
+            network = self.onnx_bytes
+            try:
+                if any(len(c) != output.channels for c, output in zip(channels, self.card.outputs, strict=True)):
+                    network = select_channels(network, dict(zip(names, channels, strict=True)))
+                else:
+                    network = expose(network, names)
+            except Exception as error:  # protobuf and onnx raise their own exceptions
+                raise ModelError(f"backbone {self.card.name}: not an ONNX network with its outputs: {error}") from error
+            self._engines[key] = load_engine(network, names, self.config)
+        return self._engines[key]
 
     def features(self, image: NDArray[np.generic], mapping: Mapping, channels: Sequence[NDArray[np.int64]]) -> Features:
         """The chosen channels of one image.
@@ -49,11 +70,9 @@ class Backbone:
             ModelError: the network gives something that is not finite or not on the card's grid.
         """
         batch = preprocess(image, mapping, self._mean, self._std, self.card.channel_order)
-        answers = self._session.run([output.name for output in self.card.outputs], {self.card.input: batch})
-        grids = [
-            to_grid(answer[0][chosen], output, mapping.size)
-            for answer, output, chosen in zip(answers, self.card.outputs, channels, strict=True)
-        ]
+        answers = self.load(channels).run(batch)
+        outputs = zip(answers, self.card.outputs, strict=True)
+        grids = [to_grid(answer[0], output, mapping.size) for answer, output in outputs]
         if not all(np.isfinite(grid).all() for grid in grids):
             raise ModelError(f"backbone {self.card.name}: features that are not finite")
         return grids[0], grids[1], grids[2]
@@ -81,14 +100,11 @@ def to_grid(features: NDArray[np.float32], output: FeatureOutput, size: int) -> 
     return np.ascontiguousarray(scaled, np.float32)
 
 
-def load_backbone(
-    path: Path, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",), card: BackboneCard | None = None
-) -> Backbone:
-    """Loads a backbone.
+def load_backbone(path: Path, config: EngineConfig = CPU, card: BackboneCard | None = None) -> Backbone:
+    """Reads a backbone; it is loaded when it is first used.
 
     Args:
         path: a folder with backbone.onnx and card.json, or an ONNX file; its card is `<name>.card.json` beside it.
-        threads: intra-op threads of the session.
         card: the card, where none lies beside the file. Without any, the graph is looked at and ImageNet's usual
             normalisation assumed.
 
@@ -105,37 +121,7 @@ def load_backbone(
     onnx_bytes = onnx_file.read_bytes()
     if hashlib.sha256(onnx_bytes).hexdigest() != card.sha256:
         raise ModelError(f"{onnx_file}: not the file that its card {card.name!r} describes (sha256 differs)")
-    session = _session(onnx_bytes, card, threads, providers, onnx_file)
-    backbone = Backbone(card, session, onnx_bytes)
-    return Backbone(with_measured_scales(backbone), session, onnx_bytes) if described else backbone
-
-
-def _session(
-    onnx_bytes: bytes, card: BackboneCard, threads: int, providers: Sequence[str], onnx_file: Path
-) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    names = [output.name for output in card.outputs]
-    try:
-        session = onnxruntime.InferenceSession(onnx_bytes, options, providers=list(providers))
-        if not set(names) <= {output.name for output in session.get_outputs()}:
-            exposed = _expose(onnx_bytes, names)
-            session = onnxruntime.InferenceSession(exposed, options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime raises its own exceptions without a common base
-        raise ModelError(f"{onnx_file}: ONNX Runtime cannot load it: {error}") from error
-    return session
-
-
-def _expose(onnx_bytes: bytes, names: Sequence[str]) -> bytes:
-    """The network with inner tensors as its only outputs; what comes after them is never computed."""
-    import onnx  # only for networks that do not name their features as outputs
-
-    model = onnx.load_from_string(onnx_bytes)
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    return bytes(model.SerializeToString())
+    return Backbone(with_measured_scales(Backbone(card, onnx_bytes)) if described else card, onnx_bytes, config)
 
 
 def with_measured_scales(backbone: Backbone) -> BackboneCard:

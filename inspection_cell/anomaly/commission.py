@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.fit import FitResult, FitSettings, GoodImage, Progress, fit_views
 from inspection_cell.anomaly.station import Registrar, model_name
@@ -42,6 +43,7 @@ def commission(
     inspection_ids: Sequence[str],
     data_folder: Path,
     tool_boxes: Sequence[BoxConfig] = (),
+    engine: EngineConfig = CPU,
     progress: Progress | None = None,
 ) -> Commissioned:
     """Fits every inspection view of a recipe to recorded good parts and writes the finished recipe.
@@ -70,7 +72,7 @@ def commission(
             n=recipe.anomaly.views_to_fail,
             alpha=recipe.anomaly.false_reject_rate,
         )
-        backbone = load_backbone(resolve(recipe.anomaly.backbone, recipe_path))
+        backbone = load_backbone(resolve(recipe.anomaly.backbone, recipe_path), engine)
         fit = fit_views(images, backbone, folder, settings, progress=progress)
     finally:
         registrar.close()

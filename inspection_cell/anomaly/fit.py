@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +17,30 @@ from numpy.typing import NDArray
 from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, Backbone, choose_channels
 from inspection_cell.anomaly.backbone_card import write_card
 from inspection_cell.anomaly.errors import FitError, ImageError
-from inspection_cell.anomaly.feature_store import FeatureStore
+from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.heat import heat_map, raw_score
 from inspection_cell.anomaly.images import read_image
-from inspection_cell.anomaly.package import ModelCard, check_view_id, save_arrays, save_card
-from inspection_cell.anomaly.padim import Accumulator, distance_map, to_cells
+from inspection_cell.anomaly.lattice import Lattice
+from inspection_cell.anomaly.package import (
+    ModelCard,
+    check_view_id,
+    halve_weights,
+    keep_weights,
+    open_weights,
+    save_arrays,
+    save_card,
+)
+from inspection_cell.anomaly.padim import Gaussians, distance_map, fit
 from inspection_cell.anomaly.preprocess import Box, make_mapping
 from inspection_cell.anomaly.score import BACKBONE_FOLDER, allowed_pixels
 from inspection_cell.anomaly.thresholds import CRITICAL_FACTOR, Limits, fit_limits, fit_normaliser, outliers
 
 Pixels = NDArray[np.uint8]
+HALF_ERROR = 1e-3
+"""Of a heat map's maximum."""
+_COMPARED = 4
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what is being done."""
-_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,9 @@ class FitSettings:
         n: how many views over the limit prove a defect (of as many as there are).
         alpha: false-reject rate of the part at the uncertain limit.
         critical_factor: how far over the limit one view must be to count alone.
+        storage: of the weights. "float16" takes half the space; where it would change a map by more than `HALF_ERROR`
+            the fit keeps float32 and warns.
+        threads: of the fit; the backbone has its own.
     """
 
     size: int = 256
@@ -69,6 +84,8 @@ class FitSettings:
     n: int = 2
     alpha: float = 0.02
     critical_factor: float = CRITICAL_FACTOR
+    storage: Literal["float32", "float16"] = "float32"
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,7 @@ def fit_views(
             view_id=view,
             backbone=backbone.card.name,
             backbone_sha256=backbone.card.sha256,
+            precision=backbone.config.precision,
             size=settings.size,
             tolerance=settings.tolerance,
             images=parts,
@@ -178,38 +196,45 @@ def _fit_view(
     settings: FitSettings,
     step: Callable[[int], None],
 ) -> _View:
-    """Fits one viewpoint: features once into a file, moments over all, then each fold left out in turn."""
+    """Fits one viewpoint: the features of all images once into files, then tile by tile with each fold left out."""
     coarse = settings.size // 16
     hashes, sizes, allowed = [], [], []
     with tempfile.TemporaryDirectory(prefix="fit-anomaly-") as scratch:
-        store = FeatureStore(Path(scratch), len(items), tuple(len(chosen) for chosen in channels), coarse)
+        n1, n2, n3 = (len(chosen) for chosen in channels)
+        bank = FeatureBank(Path(scratch), len(items), Lattice((n1, n2, n3), coarse, coarse), settings.tolerance)
         for i, item in enumerate(items):
             pixels, digest = _read(item, f"view {view}, image {i}")
             mapping = make_mapping(pixels.shape[1], pixels.shape[0], settings.size, item.crop or crop)
-            store.put(i, backbone.features(pixels, mapping, channels))
+            bank.put(i, backbone.features(pixels, mapping, channels))
             allowed.append(allowed_pixels(mapping, item.exclude, (pixels.shape[0], pixels.shape[1])))
             hashes.append(digest)
             sizes.append(mapping.box[2:])
             step(i + 1)
         _refuse_copies(view, items, hashes)
-        everything = Accumulator(to_cells(store.get(0)))
-        _add(everything, store, range(len(items)))
-        raw = np.empty(len(items))
         order = np.random.default_rng(settings.seed).permutation(len(items)).tolist()
-        for fold in (order[k :: settings.folds] for k in range(settings.folds)):
-            held_out = everything.empty()
-            _add(held_out, store, fold)
-            model = everything.without(held_out).fit(coarse, coarse, settings.tolerance)
-            for i in fold:
-                distances = distance_map(model, store.get(i))
-                raw[i] = raw_score(heat_map(distances, settings.size), allowed[i])
-        digests = save_arrays(folder, everything.fit(coarse, coarse, settings.tolerance), channels)
-    return _View(raw, digests, tuple(hashes), tuple(_warnings(items, sizes, raw)))
+        folds = [order[k :: settings.folds] for k in range(settings.folds)]
+        found = fit(bank, folds, settings.tolerance, open_weights(folder, bank.lattice), settings.threads)
+        maps = zip(found.held_out, allowed, strict=True)
+        raw = np.array([raw_score(heat_map(distances, settings.size), counts) for distances, counts in maps])
+        error = _store_halved(folder, found.model, bank, settings.size) if settings.storage == "float16" else 0.0
+        digests = save_arrays(folder, found.model, channels)
+    warnings = _warnings(items, sizes, raw)
+    if error > HALF_ERROR:
+        warnings.append(f"stored as float32: float16 would change its maps by {error:.1e}")
+    return _View(raw, digests, tuple(hashes), tuple(warnings))
 
 
-def _add(moments: Accumulator, store: FeatureStore, indices: Sequence[int]) -> None:
-    for start in range(0, len(indices), _BATCH):
-        moments.add([to_cells(store.get(i)) for i in indices[start : start + _BATCH]])
+def _store_halved(folder: Path, model: Gaussians, bank: FeatureBank, size: int) -> float:
+    """Keeps the weights as float16 where that does no harm; returns the largest change of a heat map, as a share of
+    the map's maximum."""
+    half = halve_weights(folder, model)
+    changes = []
+    for features in map(bank.get, range(min(_COMPARED, bank.images))):
+        exact, rounded = (heat_map(distance_map(one, features), size) for one in (model, half))
+        changes.append(np.abs(rounded - exact).max() / exact.max())
+    error = float(max(changes))
+    keep_weights(folder, error <= HALF_ERROR)
+    return error
 
 
 def _read(item: GoodImage, name: str) -> tuple[Pixels, str]:

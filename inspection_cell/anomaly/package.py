@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.errors import ModelError, ModelMissing, WrongHash
+from inspection_cell.anomaly.lattice import LANES, STEPS, Lattice
 from inspection_cell.anomaly.padim import Gaussians
 from inspection_cell.anomaly.thresholds import Limits, Normaliser
 
-VERSION = 1
+VERSION = 2
 CARD_NAME = "card.json"
+_HALF = "weights.half.npy"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -29,6 +31,7 @@ class ModelCard:
     Attributes:
         view_id: the viewpoint.
         backbone, backbone_sha256: name and hash of the network whose features it was fitted on.
+        precision: of the backbone's arithmetic: "float32" or "bfloat16".
         size: side of the square the backbone sees, pixels.
         tolerance: see `padim`.
         images: good images behind it.
@@ -46,6 +49,7 @@ class ModelCard:
     view_id: str
     backbone: str
     backbone_sha256: str
+    precision: str
     size: int
     tolerance: int
     images: int
@@ -86,17 +90,40 @@ def check_view_id(view_id: str) -> str:
     return view_id
 
 
-def save_arrays(folder: Path, gaussians: Gaussians, channels: tuple[NDArray[np.int64], ...]) -> dict[str, str]:
-    """Writes a model's arrays and returns their hashes for the card; without its card the folder does not load."""
+def open_weights(folder: Path, lattice: Lattice) -> NDArray[np.float32]:
+    """A new file for a model's weights, mapped: the largest array of a fit never is in memory as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_NAME).unlink(missing_ok=True)
-    digests = {}
-    for name, array in [*gaussians.arrays(), *((f"channels{i + 1}", c) for i, c in enumerate(channels))]:
-        file = folder / f"{name}.npy"
-        file.unlink(missing_ok=True)  # a running cell may have the old file mapped: never write into it
-        np.save(file, array)
-        digests[name] = _sha256(file)
-    return digests
+    file = folder / "weights.npy"
+    file.unlink(missing_ok=True)  # a running cell may have the old file mapped: never write into it
+    return np.lib.format.open_memmap(file, "w+", np.float32, (lattice.tiles, lattice.order.vectors, LANES))
+
+
+def halve_weights(folder: Path, gaussians: Gaussians) -> Gaussians:
+    """A model whose weights are kept as float16, in a file beside its float32 ones; `keep_weights` chooses."""
+    half = np.lib.format.open_memmap(folder / _HALF, "w+", np.float16, gaussians.weights.shape)
+    for number, tile in enumerate(gaussians.weights):
+        half[number] = tile
+    return replace(gaussians, weights=half)
+
+
+def keep_weights(folder: Path, half: bool) -> None:
+    """Keeps the float16 weights instead of the float32 ones, or throws them away."""
+    if half:
+        (folder / _HALF).replace(folder / "weights.npy")
+    else:
+        (folder / _HALF).unlink()
+
+
+def save_arrays(folder: Path, gaussians: Gaussians, channels: tuple[NDArray[np.int64], ...]) -> dict[str, str]:
+    """Writes a model's arrays beside its weights, which are from `open_weights`, and returns all their hashes."""
+    arrays: dict[str, NDArray[Any]] = {f"means{i}": mean for i, mean in enumerate(gaussians.means, start=1)}
+    arrays |= {f"channels{i}": chosen for i, chosen in enumerate(channels, start=1)}
+    for name, array in arrays.items():
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+        np.save(folder / f"{name}.npy", array)
+    gaussians.weights.flush()  # type: ignore[attr-defined]  # a file of `open_weights`
+    return {name: _sha256(folder / f"{name}.npy") for name in (*arrays, "weights")}
 
 
 def save_card(folder: Path, card: ModelCard) -> str:
@@ -133,10 +160,19 @@ def load_package(folder: Path, expected_hash: str | None = None) -> Package:
     card = _read_card(folder / CARD_NAME)
     arrays = {name: _read_array(folder / f"{name}.npy", digest) for name, digest in card.arrays.items()}
     try:
-        channels = tuple(np.asarray(arrays.pop(f"channels{i}")) for i in (1, 2, 3))
-        return Package(card, Gaussians(**arrays), channels, found)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: its card lists other arrays than a model has ({error})") from error
+        channels = tuple(np.asarray(arrays[f"channels{i}"]) for i in (1, 2, 3))
+        m1, m2, m3 = (np.asarray(arrays[f"means{i}"]) for i in (1, 2, 3))
+        weights = arrays["weights"]
+    except KeyError as error:
+        raise ModelError(f"{folder}: its card lists other arrays than a model has ({error} is missing)") from error
+    n1, n2, n3 = (len(chosen) for chosen in channels)
+    lattice = Lattice((n1, n2, n3), card.size // 16, card.size // 16)
+    shapes = [(n, k * lattice.rows, k * lattice.padded) for n, k in zip(lattice.channels, STEPS, strict=True)]
+    kinds = {m1.dtype, m2.dtype, m3.dtype} == {np.dtype(np.float32)} and weights.dtype in (np.float32, np.float16)
+    wanted = (lattice.tiles, lattice.order.vectors, LANES)
+    if not kinds or [m1.shape, m2.shape, m3.shape] != shapes or weights.shape != wanted:
+        raise ModelError(f"{folder}: its arrays do not fit together (weights {weights.shape}, a model has {wanted})")
+    return Package(card, Gaussians(lattice, weights, (m1, m2, m3)), channels, found)
 
 
 def _read_card(path: Path) -> ModelCard:

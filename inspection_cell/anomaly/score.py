@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.backbone import Backbone, load_backbone
+from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import ImageError, ModelError, ScoreError
 from inspection_cell.anomaly.heat import heat_map, percentile_score, raw_score
 from inspection_cell.anomaly.package import CARD_NAME, ModelCard, Package, load_package
@@ -50,8 +51,14 @@ class AnomalyModel:
                 f"model of view {package.card.view_id} was fitted on backbone {package.card.backbone}, "
                 f"not on {backbone.card.name} (sha256 differs); load the one it was fitted on or fit again"
             )
+        if backbone.config.precision != package.card.precision:
+            raise ModelError(
+                f"model of view {package.card.view_id} was fitted on {package.card.precision} features, the "
+                f"configuration asks for {backbone.config.precision}: set inference.precision or fit again"
+            )
         self._package = package
         self._backbone = backbone
+        backbone.load(package.channels)
 
     @property
     def card(self) -> ModelCard:
@@ -121,13 +128,13 @@ def load_model(folder: Path, backbone: Backbone | None = None, expected_hash: st
     return AnomalyModel(package, backbone or load_backbone(folder.parent / BACKBONE_FOLDER))
 
 
-def load_models(folder: Path, threads: int = 1) -> dict[str, AnomalyModel]:
+def load_models(folder: Path, engine: EngineConfig = CPU) -> dict[str, AnomalyModel]:
     """All the viewpoint models of a fit, sharing one backbone, by view id.
 
     Raises:
         ModelError: as `load_model`, or there is none.
     """
-    backbone = load_backbone(folder / BACKBONE_FOLDER, threads)
+    backbone = load_backbone(folder / BACKBONE_FOLDER, engine)
     packages = [p.parent for p in sorted(folder.glob(f"*/{CARD_NAME}")) if p.parent.name != BACKBONE_FOLDER]
     if not packages:
         raise ModelError(f"{folder}: no model packages in it; fit them with `fit-anomaly`")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.registration import Nominal, actual_from_nominal, nominal_view, registered, to_original
 from inspection_cell.anomaly.score import BACKBONE_FOLDER, AnomalyModel, load_model
 from inspection_cell.cad.assembly import load_assembly
@@ -78,12 +79,17 @@ class AnomalyStation:
     """Judges the views of one recipe. Belongs to the thread that made it."""
 
     def __init__(
-        self, recipe: Recipe, recipe_path: Path, tool_boxes: Sequence[BoxConfig] = (), cache: Path | None = None
+        self,
+        recipe: Recipe,
+        recipe_path: Path,
+        tool_boxes: Sequence[BoxConfig] = (),
+        cache: Path | None = None,
+        engine: EngineConfig = CPU,
     ) -> None:
         """Raises ModelError, CadError, ConfigError, RenderError."""
         assert recipe.anomaly is not None
         folder = resolve(recipe.anomaly.folder, recipe_path)
-        backbone = load_backbone(folder / BACKBONE_FOLDER)
+        backbone = load_backbone(folder / BACKBONE_FOLDER, engine)
         self.models: dict[str, AnomalyModel] = {
             view_id: load_model(folder / model_name(view_id), backbone, sha256)
             for view_id, sha256 in recipe.anomaly.models.items()

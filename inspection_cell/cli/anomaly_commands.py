@@ -76,10 +76,10 @@ def fit_anomaly(arguments: argparse.Namespace) -> int:
     try:
         backbone = load_backbone(arguments.backbone)
         settings = FitSettings(size=arguments.size, alpha=arguments.alpha, tolerance=arguments.tolerance, n=1)
-        print(f"backbone {backbone.card.name} on {backbone.provider}")
         result = fit_views(
             {VIEW_ID: training_images(arguments.folder)}, backbone, out, settings, progress=show_progress
         )
+        print(f"backbone {backbone.card.name} on {backbone.provider}")
     except AnomalyError as error:
         print(f"fit-anomaly: {error}", file=sys.stderr)
         return 2

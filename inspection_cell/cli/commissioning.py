@@ -95,6 +95,7 @@ def _fit(recipe_name: str, config: CellConfig, data: Path, taught: Sequence[str]
             taught,
             data,
             config.tool_boxes,
+            config.inference,
             lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
     finally:

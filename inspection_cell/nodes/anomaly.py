@@ -28,7 +28,8 @@ class AnomalyNode(AlignedStationNode[AnomalyStation | None]):
     def load(self, recipe: Recipe, path: Path) -> tuple[AnomalyStation | None, dict[str, str]]:
         if recipe.anomaly is None or not recipe.anomaly.models:
             return None, {}
-        station = AnomalyStation(recipe, path, self.config.tool_boxes, self.data_folder / "cache")
+        config = self.config
+        station = AnomalyStation(recipe, path, config.tool_boxes, self.data_folder / "cache", config.inference)
         return station, {view_id: model.sha256 for view_id, model in station.models.items()}
 
     def unload(self, analysis: AnomalyStation | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.plan import CameraRole, Mode
 from inspection_cell.core.poses import Pose
@@ -111,6 +112,7 @@ class CellConfig(Strict):
     signals: SignalsConfig
     arm: ArmSection
     simulation: SimulationSection | None = None
+    inference: EngineConfig = Field(default=CPU, description="what runs the anomaly check's network")
     supervision: SupervisionSection = SupervisionSection()
     records: RecordsSection = RecordsSection()
     processes: tuple[tuple[str, ...], ...] = Field(

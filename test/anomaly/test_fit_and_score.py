@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.errors import AnomalyError, FitError, ImageError, ModelError, ScoreError
 from inspection_cell.anomaly.evaluate import auroc, labelled_images
 from inspection_cell.anomaly.fit import FitSettings, GoodImage, fit_views
@@ -96,20 +98,20 @@ def test_damaged_foreign_or_unexpected_packages_are_refused(fitted, backbone, tm
         load_model(out / "g1.front", backbone, result.hashes["g1.back"])
     folder = tmp_path / "damaged"
     shutil.copytree(out / "g1.front", folder)
-    array = np.load(folder / "w11.npy")
+    array = np.load(folder / "weights.npy")
     array.flat[5] = np.nan
-    np.save(folder / "w11.npy", array)
-    with pytest.raises(ModelError, match=r"w11\.npy.*damaged"):
+    np.save(folder / "weights.npy", array)
+    with pytest.raises(ModelError, match=r"weights\.npy.*damaged"):
         load_package(folder)
     card = json.loads((folder / "card.json").read_text())
     import hashlib
 
-    card["arrays"]["w11"] = hashlib.sha256((folder / "w11.npy").read_bytes()).hexdigest()
+    card["arrays"]["weights"] = hashlib.sha256((folder / "weights.npy").read_bytes()).hexdigest()
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"w11\.npy.*not finite"):
+    with pytest.raises(ModelError, match=r"weights\.npy.*not finite"):
         load_package(folder)
-    (folder / "w11.npy").unlink()
-    with pytest.raises(ModelError, match=r"w11\.npy.*missing"):
+    (folder / "weights.npy").unlink()
+    with pytest.raises(ModelError, match=r"weights\.npy.*missing"):
         load_package(folder)
     (folder / "card.json").unlink()
     with pytest.raises(ModelError, match=r"card\.json is missing"):
@@ -122,6 +124,23 @@ def test_damaged_foreign_or_unexpected_packages_are_refused(fitted, backbone, tm
     (folder / "card.json").write_text(json.dumps({**card, "backbone_sha256": "0" * 64}))
     with pytest.raises(ModelError, match="fitted on backbone"):
         load_model(folder, backbone)
+
+
+def test_half_the_storage_and_the_same_scores(backbone, tmp_path):
+    images = [part(seed) for seed in range(12)]
+    exact = fit_views({"v": images}, backbone, tmp_path / "exact", replace(SETTINGS, n=1))
+    half = fit_views({"v": images}, backbone, tmp_path / "half", replace(SETTINGS, n=1, storage="float16"))
+    np.testing.assert_array_equal(exact.cross_fitted, half.cross_fitted)
+    models = [load_models(tmp_path / name)["v"] for name in ("exact", "half")]
+    assert [load_package(tmp_path / n / "v").gaussians.weights.itemsize for n in ("exact", "half")] == [4, 2]
+    assert not models[1].card.warnings and {p.name for p in (tmp_path / "half" / "v").glob("*half*")} == set()
+    scores = [[model.score(part(seed)).score for model in models] for seed in range(100, 104)]
+    np.testing.assert_allclose(*np.transpose(scores), rtol=0, atol=0.03)
+
+
+def test_a_model_is_not_used_with_another_precision(fitted):
+    with pytest.raises(ModelError, match=r"fitted on float32.*set inference\.precision"):
+        load_models(fitted[0], EngineConfig(provider="openvino", precision="bfloat16"))
 
 
 def test_bad_training_data_is_named(backbone, tmp_path):

@@ -1,12 +1,19 @@
 """The lattice Gaussian against PaDiM written out plainly in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inspection_cell.anomaly import kernel, padim
 from inspection_cell.anomaly.errors import FitError
-from inspection_cell.anomaly.padim import REGULARISATION, Accumulator, distance_map, to_cells
+from inspection_cell.anomaly.feature_bank import FeatureBank
+from inspection_cell.anomaly.kernel import VARIANTS, compiled
+from inspection_cell.anomaly.kernel_numpy import NumpyKernel
+from inspection_cell.anomaly.lattice import Lattice
+from inspection_cell.anomaly.padim import REGULARISATION, distance_map, fit
 
 
 def make_features(rng, images, coarse=3, channels=(3, 4, 5)):
@@ -51,47 +58,90 @@ def shifted(features, rows, columns):
     return tuple(moved)
 
 
-def fitted(images, tolerance=0):
-    moments = Accumulator(to_cells(images[0]))
-    moments.add([to_cells(f) for f in images])
-    return moments.fit(3, 3, tolerance)
+def bank_of(images, folder, border=0):
+    f1, f2, f3 = images[0]
+    lattice = Lattice((len(f1), len(f2), len(f3)), *f3.shape[1:])
+    bank = FeatureBank(folder, len(images), lattice, border)
+    for i, features in enumerate(images):
+        bank.put(i, features)
+    return bank
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), images=st.integers(4, 30))
-def test_same_distances_as_plain_padim(seed, images):
-    *training, test = make_features(np.random.default_rng(seed), images + 1)
+def fitted(images, folder, tolerance=0):
+    return fit(bank_of(images, folder, tolerance), [range(len(images))], tolerance).model
+
+
+@pytest.fixture(params=["numpy", *(name for name, _ in VARIANTS)])
+def implementation(request, monkeypatch):
+    """Each implementation of the kernel that this processor can run."""
+    if request.param == "numpy":
+        chosen = NumpyKernel()
+    else:
+        chosen = compiled(request.param)
+        if chosen is None:
+            pytest.skip(f"{request.param} was not built, or this processor cannot run it")
+    monkeypatch.setattr(padim, "kernel", lambda: chosen)
+    monkeypatch.setattr(kernel, "kernel", lambda: chosen)
+    return chosen
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 10**6),
+    images=st.integers(4, 30),
+    coarse=st.integers(1, 5),
+    channels=st.tuples(*[st.integers(1, 9)] * 3),
+)
+def test_same_distances_as_plain_padim(implementation, tmp_path, seed, images, coarse, channels):
+    *training, test = make_features(np.random.default_rng(seed), images + 1, coarse, channels)
     expected = plain_distances(training, test)
-    np.testing.assert_allclose(distance_map(fitted(training), test), expected, rtol=2e-4)
+    np.testing.assert_allclose(distance_map(fitted(training, tmp_path), test), expected, rtol=1e-5)
 
 
-def test_tolerance_is_plain_padim_on_shifted_images():
+def test_wide_grids_several_tiles_and_threads(implementation, tmp_path):
+    *training, test = make_features(np.random.default_rng(8), 12, 35, (2, 3, 5))
+    found = fit(bank_of(training, tmp_path), [range(len(training))], threads=2).model
+    for threads in (1, 3):
+        np.testing.assert_allclose(distance_map(found, test, threads), plain_distances(training, test), rtol=1e-5)
+
+
+def test_tolerance_is_plain_padim_on_shifted_images(implementation, tmp_path):
     *training, test = make_features(np.random.default_rng(5), 9)
     everywhere = [shifted(f, r, c) for f in training for r in (-1, 0, 1) for c in (-1, 0, 1)]
-    np.testing.assert_allclose(distance_map(fitted(training, 1), test), plain_distances(everywhere, test), rtol=2e-4)
+    expected = plain_distances(everywhere, test)
+    np.testing.assert_allclose(distance_map(fitted(training, tmp_path, 1), test), expected, rtol=1e-5)
 
 
-def test_leaving_images_out_is_fitting_without_them():
-    images = make_features(np.random.default_rng(1), 12)
-    everything = Accumulator(to_cells(images[0]))
-    everything.add([to_cells(f) for f in images])
-    fold = everything.empty()
-    fold.add([to_cells(f) for f in images[:4]])
-    left = distance_map(everything.without(fold).fit(3, 3), images[0])
-    np.testing.assert_allclose(left, distance_map(fitted(images[4:]), images[0]), rtol=1e-4)
+def test_cross_fitted_distances_are_those_of_a_fit_without_the_fold(implementation, tmp_path):
+    images = make_features(np.random.default_rng(1), 12, coarse=4)
+    folds = [range(0, 12, 3), range(1, 12, 3), range(2, 12, 3)]
+    found = fit(bank_of(images, tmp_path, 1), folds, tolerance=1)
+    for fold in folds:
+        (tmp_path / str(fold.start)).mkdir()
+        without = fitted([f for i, f in enumerate(images) if i not in fold], tmp_path / str(fold.start), 1)
+        for i in fold:
+            np.testing.assert_allclose(found.held_out[i], distance_map(without, images[i]), rtol=1e-5)
 
 
-def test_moments_do_not_depend_on_the_batches():
-    images = [to_cells(f) for f in make_features(np.random.default_rng(2), 10)]
-    whole, pieces = Accumulator(images[0]), Accumulator(images[0])
-    whole.add(images)
-    for start in range(0, 10, 3):
-        pieces.add(images[start : start + 3])
-    for a, b in zip(whole.products, pieces.products, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-9)
+def test_half_precision_stays_close(implementation, tmp_path):
+    *training, test = make_features(np.random.default_rng(4), 20, 6, (6, 8, 12))
+    exact = fitted(training, tmp_path)
+    half = replace(exact, weights=exact.weights.astype(np.float16))
+    expected = distance_map(exact, test)
+    assert 0 < np.abs(distance_map(half, test) / expected - 1).max() < 1e-3
 
 
-def test_one_image_is_refused():
-    images = make_features(np.random.default_rng(3), 1)
+def test_wrong_banks_and_features_are_refused(tmp_path):
+    images = make_features(np.random.default_rng(3), 4)
     with pytest.raises(FitError, match="at least two"):
-        fitted(images)
+        fit(bank_of(images[:1], tmp_path), [[0]])
+    with pytest.raises(FitError, match="at least two"):
+        fit(bank_of(images[:2], tmp_path), [[0], [1]])
+    with pytest.raises(FitError, match="name each once"):
+        fit(bank_of(images, tmp_path), [[0, 1], [1, 2]])
+    model = fitted(images, tmp_path)
+    with pytest.raises(FitError, match="for a model of"):
+        distance_map(model, images[0][::-1])
+    images[1][2][0, 0, 0] = np.nan
+    with pytest.raises(FitError, match="not positive definite"):
+        fitted(images, tmp_path)

@@ -1,0 +1,185 @@
+"""The three computations on tiles, compiled for this processor (lattice.c), or in numpy where that was not built."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.anomaly import kernel_numpy
+from inspection_cell.anomaly.errors import FitError
+from inspection_cell.anomaly.lattice import LANES, STEPS, Features, Lattice
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+# Each needs all that is named of the processor; the best is tried first.
+VARIANTS: tuple[tuple[str, set[str]], ...] = (
+    ("avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl", "f16c"}),
+    ("avx2", {"avx2", "fma", "f16c"}),
+    ("base", set()),
+)
+
+
+class Kernel(Protocol):
+    """What both implementations do."""
+
+    name: str
+
+    def score(
+        self, lattice: Lattice, weights: NDArray[Any], means: Features, features: Features, rows: range, out: Floats
+    ) -> None:
+        """Writes the distances of some coarse rows.
+
+        Args:
+            weights: (tiles, vectors, 16) float32 or float16.
+            means, features: (channels, rows k, padded columns k) float32, contiguous.
+            out: (4 rows, 4 padded columns).
+        """
+
+    def moments(
+        self,
+        lattice: Lattice,
+        bank: Features,
+        samples: NDArray[np.int64],
+        offsets: Features,
+        moments: Doubles,
+        sums: Doubles,
+    ) -> None:
+        """Adds the second and first moments, about the offsets, of samples of one tile.
+
+        Args:
+            bank: (images, channels, rows k, columns k) float32 a layer.
+            samples: (n, 3) image, coarse row and first coarse column of each sample.
+            offsets: (channels,) float32 a layer.
+            moments: (vectors, 16) float64. sums: (sums, 16) float64.
+        """
+
+    def whiten(
+        self, lattice: Lattice, moments: Doubles, sums: Doubles, count: int, regularisation: float, weights: Floats
+    ) -> Floats:
+        """Writes a tile's model to `weights` (vectors, 16).
+
+        Returns:
+            What to add to the offsets for the means, (sums, 16).
+
+        Raises:
+            FitError: a covariance is not positive definite.
+        """
+
+
+class CompiledKernel:
+    """`lattice.c`."""
+
+    def __init__(self, library: ctypes.CDLL, name: str) -> None:
+        self._library = library
+        self.name = name
+
+    def score(
+        self, lattice: Lattice, weights: NDArray[Any], means: Features, features: Features, rows: range, out: Floats
+    ) -> None:
+        function = self._library.lattice_score_half if weights.dtype == np.float16 else self._library.lattice_score
+        function(
+            _pointer(weights), _channels(lattice), lattice.padded, _pointers(features), _pointers(means),
+            rows.start, rows.stop, lattice.rows, _pointer(out),
+        )  # fmt: skip
+
+    def moments(
+        self,
+        lattice: Lattice,
+        bank: Features,
+        samples: NDArray[np.int64],
+        offsets: Features,
+        moments: Doubles,
+        sums: Doubles,
+    ) -> None:
+        n1, n2, n3 = lattice.channels
+        addresses = np.empty((len(samples), 3), np.uint64)
+        strides = []
+        for layer, (grid, step) in enumerate(zip(bank, STEPS, strict=True)):
+            image, channel, row, _ = grid.strides
+            jumps = samples @ np.array([image, step * row, step * grid.itemsize])
+            addresses[:, layer] = grid.ctypes.data + jumps
+            strides += [channel // grid.itemsize, row // grid.itemsize]
+        scratch = np.empty((3 * n3 + 2 * n2 + n1) * len(samples) * LANES)
+        self._library.lattice_moments(
+            _channels(lattice), len(samples), _pointer(addresses), _pointer(np.array(strides, np.int64)),
+            _pointers(offsets), _pointer(scratch), _pointer(moments), _pointer(sums),
+        )  # fmt: skip
+
+    def whiten(
+        self, lattice: Lattice, moments: Doubles, sums: Doubles, count: int, regularisation: float, weights: Floats
+    ) -> Floats:
+        deviations = np.empty((lattice.order.sums, LANES), np.float32)
+        scratch = np.empty((self._library.lattice_scratch(_channels(lattice)), LANES))
+        failed = self._library.lattice_whiten(
+            _channels(lattice), _pointer(moments), _pointer(sums), ctypes.c_double(count),
+            ctypes.c_double(regularisation), _pointer(scratch), _pointer(weights), _pointer(deviations),
+        )  # fmt: skip
+        if failed:
+            raise FitError("a covariance is not positive definite; is a feature not a finite number?")
+        return deviations
+
+
+@lru_cache(maxsize=1)
+def kernel() -> Kernel:
+    """The fastest implementation that this processor can run."""
+    for name, _ in VARIANTS:
+        if (found := compiled(name)) is not None:
+            return found
+    logging.getLogger(__name__).warning(
+        "lattice.c is not built: scoring is slow; install the package with a C compiler"
+    )
+    return kernel_numpy.NumpyKernel()
+
+
+def compiled(name: str) -> CompiledKernel | None:
+    """`lattice.c` for one of VARIANTS; None where it was not built or the processor cannot run it."""
+    files = sorted(Path(__file__).parent.glob(f"_lattice_{name}.*.so"))
+    if not files or not dict(VARIANTS)[name] <= _processor():
+        return None
+    library = ctypes.CDLL(str(files[0]))
+    library.lattice_scratch.restype = ctypes.c_int64
+    return CompiledKernel(library, name)
+
+
+def score(lattice: Lattice, weights: NDArray[Any], means: Features, features: Features, threads: int) -> Floats:
+    """Distances (4 rows, 4 padded columns); see Kernel.score."""
+    out = np.empty((STEPS[0] * lattice.rows, STEPS[0] * lattice.padded), np.float32)
+    chosen = kernel()
+    if threads == 1:
+        chosen.score(lattice, weights, means, features, range(lattice.rows), out)
+        return out
+    cuts = np.linspace(0, lattice.rows, threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        parts = [range(a, b) for a, b in pairwise(cuts)]
+        list(pool.map(lambda rows: chosen.score(lattice, weights, means, features, rows, out), parts))
+    return out
+
+
+def _processor() -> set[str]:
+    """The instruction sets that Linux names; none elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return set(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
+
+
+def _channels(lattice: Lattice) -> Any:
+    return (ctypes.c_int * 3)(*lattice.channels)
+
+
+def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"an array of shape {array.shape} is not contiguous")
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
+    return (ctypes.c_void_p * 3)(*(_pointer(array) for array in arrays))
