@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,29 +14,55 @@ from inspection_cell.anomaly.lattice import LANES, STEPS, Features, Lattice, pad
 
 
 class FeatureBank:
-    """Feature grids of `images` images.
+    """Feature grids of `images` images, in files that a later run may go on with.
+
+    Args:
+        key: says what the features depend on beside the image; files that were made with another one are begun anew.
 
     Attributes:
         grids: a layer each, (images, channels, rows k, columns k) float32, with `border` coarse cells more at the left
             and at least as many at the right, which are copies of the outermost ones.
     """
 
-    def __init__(self, folder: Path, images: int, lattice: Lattice, border: int = 0) -> None:
+    def __init__(self, folder: Path, images: int, lattice: Lattice, border: int = 0, key: str = "") -> None:
         self.images = images
         self.lattice = lattice
         self.border = border
+        self._index = folder / "images.json"
+        self._key = [key, images, border, lattice.channels, lattice.rows, lattice.columns]
+        self._digests = self._kept() or [""] * images
+        mode = "r+" if any(self._digests) else "w+"
         width = lattice.padded + 2 * border
         f1, f2, f3 = (
-            open_memmap(folder / f"layer{i}.npy", "w+", np.float32, (images, n, k * lattice.rows, k * width))
+            open_memmap(folder / f"layer{i}.npy", mode, np.float32, (images, n, k * lattice.rows, k * width))
             for i, (n, k) in enumerate(zip(lattice.channels, STEPS, strict=True), start=1)
         )
         self.grids: Features = (f1, f2, f3)
 
-    def put(self, index: int, features: Features) -> None:
-        """Writes one image's features."""
+    def has(self, index: int, digest: str) -> bool:
+        """Whether the features of this very image stand at this place already."""
+        return digest != "" and self._digests[index] == digest
+
+    def put(self, index: int, features: Features, digest: str = "") -> None:
+        """Writes the features of an image with this digest."""
         after = self.lattice.padded - self.lattice.columns + self.border
         for grid, values, k in zip(self.grids, features, STEPS, strict=True):
             grid[index] = pad_columns(values, k, self.border, after)
+        if digest:
+            self._digests[index] = digest
+            draft = self._index.with_suffix(".part")
+            draft.write_text(json.dumps({"key": self._key, "digests": self._digests}), encoding="utf-8")
+            draft.replace(self._index)
+
+    def _kept(self) -> list[str]:
+        """The digests that an earlier run left, where it was about the same thing."""
+        try:
+            found = json.loads(self._index.read_text(encoding="utf-8"))
+            same = found["key"] == json.loads(json.dumps(self._key))
+            files = all((self._index.parent / f"layer{i}.npy").is_file() for i in (1, 2, 3))
+            return list(found["digests"]) if same and files else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def get(self, index: int) -> Features:
         """One image's features as they were put in."""

@@ -35,22 +35,22 @@ class NumpyKernel:
             d1, d2, d3 = (x[c] - mean[c] for x, mean, c in zip(features, means, cut, strict=True))
             list_ = np.asarray(weights[number], np.float32)
             order, n = lattice.order, lattice.channels
-            y3 = _times(_square(list_, order.c33, n[2]), d3[:, 0].T)
+            y3 = _times(triangle(list_, order.c33, n[2]), d3[:, 0].T)
             squares3 = (y3 * y3).sum(-1)
             for place2 in range(4):
                 row2, half = divmod(place2, 2)
                 above = 8 * half + _LANE // 2
                 x2 = d2[:, row2, LANES * half : LANES * (half + 1)].T
-                y2 = _times(_square(list_, order.c22[place2], n[1]), x2)
-                y2 += _times(_matrix(list_, order.c23[place2]), y3[above])
+                y2 = _times(triangle(list_, order.c22[place2], n[1]), x2)
+                y2 += _times(matrix(list_, order.c23[place2]), y3[above])
                 squares2 = squares3[above] + (y2 * y2).sum(-1)
-                for place1 in _below(place2):
+                for place1 in below(place2):
                     row1, quarter = divmod(place1, 4)
                     above3, above2 = 4 * quarter + _LANE // 4, 8 * (quarter % 2) + _LANE // 2
                     x1 = d1[:, row1, LANES * quarter : LANES * (quarter + 1)].T
-                    y1 = _times(_square(list_, order.c11[place1], n[0]), x1)
-                    y1 += _times(_matrix(list_, order.c13[place1]), y3[above3])
-                    y1 += _times(_matrix(list_, order.c12[place1]), y2[above2])
+                    y1 = _times(triangle(list_, order.c11[place1], n[0]), x1)
+                    y1 += _times(matrix(list_, order.c13[place1]), y3[above3])
+                    y1 += _times(matrix(list_, order.c12[place1]), y2[above2])
                     left = STEPS[0] * column + LANES * quarter
                     distance = np.sqrt(squares2[above2] + (y1 * y1).sum(-1))
                     out[STEPS[0] * row + row1, left : left + LANES] = distance
@@ -74,7 +74,7 @@ class NumpyKernel:
         d1, d2, d3 = deviations(0), deviations(1), deviations(2)
         x3 = d3[:, :, 0].T  # lanes, channels, samples
         firsts = [x3]
-        moments[order.c33] += _flat(_tril(x3 @ x3.swapaxes(1, 2)))
+        moments[order.c33] += flat_triangle(x3 @ x3.swapaxes(1, 2))
         firsts1: list[Doubles] = [x3] * 16
         for place2 in range(4):
             row2, half = divmod(place2, 2)
@@ -82,15 +82,15 @@ class NumpyKernel:
             above = x3[8 * half + _LANE // 2]
             firsts.append(x2)
             moments[order.c23[place2]] += np.moveaxis(x2 @ above.swapaxes(1, 2), 0, -1)
-            moments[order.c22[place2]] += _flat(_tril(x2 @ x2.swapaxes(1, 2)))
-            for place1 in _below(place2):
+            moments[order.c22[place2]] += flat_triangle(x2 @ x2.swapaxes(1, 2))
+            for place1 in below(place2):
                 row1, quarter = divmod(place1, 4)
                 x1 = d1[:, :, row1, LANES * quarter : LANES * (quarter + 1)].T
                 above3, above2 = x3[4 * quarter + _LANE // 4], x2[8 * (quarter % 2) + _LANE // 2]
                 firsts1[place1] = x1
                 moments[order.c13[place1]] += np.moveaxis(x1 @ above3.swapaxes(1, 2), 0, -1)
                 moments[order.c12[place1]] += np.moveaxis(x1 @ above2.swapaxes(1, 2), 0, -1)
-                moments[order.c11[place1]] += _flat(_tril(x1 @ x1.swapaxes(1, 2)))
+                moments[order.c11[place1]] += flat_triangle(x1 @ x1.swapaxes(1, 2))
         sums += np.concatenate([x.sum(-1).T for x in (*firsts, *firsts1)])
 
     def whiten(
@@ -120,31 +120,31 @@ class NumpyKernel:
             return np.tril(np.linalg.inv(factor))
 
         w33 = inverse_factor(covariance(_symmetric(moments, order.c33, n3), first3, first3))
-        weights[order.c33] = _flat(_tril(w33))
+        weights[order.c33] = flat_triangle(w33)
         for place2 in range(4):
             half, mine = place2 % 2, first2[place2]
             above = 8 * half + _LANE // 2
-            g23 = covariance(_matrix(moments, order.c23[place2]), mine, first3[above]) @ w33[above].swapaxes(1, 2)
+            g23 = covariance(matrix(moments, order.c23[place2]), mine, first3[above]) @ w33[above].swapaxes(1, 2)
             c22 = covariance(_symmetric(moments, order.c22[place2], n2), mine, mine)
             w22 = inverse_factor(c22 - g23 @ g23.swapaxes(1, 2))
             weights[order.c23[place2]] = np.moveaxis(-w22 @ g23, 0, -1)
-            weights[order.c22[place2]] = _flat(_tril(w22))
-            for place1 in _below(place2):
+            weights[order.c22[place2]] = flat_triangle(w22)
+            for place1 in below(place2):
                 quarter, own = place1 % 4, first1[place1]
                 above3, above2 = 4 * quarter + _LANE // 4, 8 * (quarter % 2) + _LANE // 2
-                c13 = covariance(_matrix(moments, order.c13[place1]), own, first3[above3])
+                c13 = covariance(matrix(moments, order.c13[place1]), own, first3[above3])
                 g13 = c13 @ w33[above3].swapaxes(1, 2)
-                c12 = covariance(_matrix(moments, order.c12[place1]), own, mine[above2])
+                c12 = covariance(matrix(moments, order.c12[place1]), own, mine[above2])
                 g12 = (c12 - g13 @ g23[above2].swapaxes(1, 2)) @ w22[above2].swapaxes(1, 2)
                 c11 = covariance(_symmetric(moments, order.c11[place1], n1), own, own)
                 w11 = inverse_factor(c11 - g13 @ g13.swapaxes(1, 2) - g12 @ g12.swapaxes(1, 2))
                 weights[order.c13[place1]] = np.moveaxis(-w11 @ g13, 0, -1)
                 weights[order.c12[place1]] = np.moveaxis(-w11 @ g12, 0, -1)
-                weights[order.c11[place1]] = _flat(_tril(w11))
+                weights[order.c11[place1]] = flat_triangle(w11)
         return np.asarray(sums / count, np.float32)
 
 
-def _below(place2: int) -> list[int]:
+def below(place2: int) -> list[int]:
     """The places in layer 1 (4 row + quarter) under a place in layer 2 (2 row + half)."""
     row, half = divmod(place2, 2)
     return [4 * fine + quarter for fine in (2 * row, 2 * row + 1) for quarter in (2 * half, 2 * half + 1)]
@@ -154,26 +154,23 @@ def _times(matrix: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((matrix @ vector[..., None])[..., 0])
 
 
-def _matrix(list_: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+def matrix(list_: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+    """The matrix (16, rows, columns) that stands at these places (rows, columns) of a list."""
     return np.moveaxis(list_[places], -1, 0)
 
 
-def _square(list_: NDArray[Any], places: NDArray[np.int64], n: int) -> NDArray[Any]:
-    """The lower triangular matrix (16, n, n) that stands at these places."""
+def triangle(list_: NDArray[Any], places: NDArray[np.int64], n: int) -> NDArray[Any]:
+    """The lower triangular matrix (16, n, n) that stands at these places (n (n + 1) / 2,) of a list."""
     full = np.zeros((LANES, n, n), list_.dtype)
     full[:, *np.tril_indices(n)] = list_[places].T
     return full
 
 
 def _symmetric(list_: NDArray[Any], places: NDArray[np.int64], n: int) -> NDArray[Any]:
-    lower = _square(list_, places, n)
+    lower = triangle(list_, places, n)
     return np.asarray(lower + np.tril(lower, -1).swapaxes(1, 2))
 
 
-def _tril(matrix: NDArray[Any]) -> NDArray[Any]:
-    """(16, n (n + 1) / 2)"""
-    return np.asarray(matrix[:, *np.tril_indices(matrix.shape[-1])])
-
-
-def _flat(values: NDArray[Any]) -> NDArray[Any]:
-    return values.T
+def flat_triangle(square: NDArray[Any]) -> NDArray[Any]:
+    """The lower triangles of (16, n, n) as a list, (n (n + 1) / 2, 16)."""
+    return np.asarray(square[:, *np.tril_indices(square.shape[-1])].T)

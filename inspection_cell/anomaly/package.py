@@ -39,7 +39,7 @@ class ModelCard:
         crop: x, y, width, height in the original image, or None for the whole image.
         normaliser: from raw to normalised scores.
         limits: of the part.
-        cross_fitted: quantiles (0, 0.25, 0.5, 0.75, 1) of the good images' normalised cross-fitted scores.
+        scores: of each good image, raw, by a model that had not seen it.
         warnings: what a person should know about the data.
         created: ISO 8601, UTC.
         arrays: sha256 of each .npy file, by the array's name.
@@ -57,7 +57,7 @@ class ModelCard:
     crop: tuple[int, int, int, int] | None
     normaliser: Normaliser
     limits: Limits
-    cross_fitted: tuple[float, ...]
+    scores: tuple[float, ...]
     warnings: tuple[str, ...]
     created: str
     arrays: Mapping[str, str]
@@ -184,7 +184,7 @@ def _read_card(path: Path) -> ModelCard:
         limits = values["limits"]
         values["limits"] = Limits(**{**limits, "rate_interval": tuple(limits["rate_interval"])})
         values["crop"] = tuple(values["crop"]) if values["crop"] else None
-        for name in ("data_sha256", "cross_fitted", "warnings"):
+        for name in ("data_sha256", "scores", "warnings"):
             values[name] = tuple(values[name])
         card = ModelCard(**values)
     except (OSError, ValueError, TypeError, KeyError) as error:

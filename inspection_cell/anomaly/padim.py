@@ -22,6 +22,7 @@ from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.kernel import kernel, score
 from inspection_cell.anomaly.lattice import LANES, STEPS, Features, Lattice, pad_columns
+from inspection_cell.anomaly.recover import moments_of
 
 REGULARISATION = 0.01
 """Added to the covariance's diagonal (PaDiM Sec. III-A)."""
@@ -45,8 +46,16 @@ class Gaussians:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """A model to learn on from, and how many images are behind it."""
+
+    model: Gaussians
+    images: int
+
+
+@dataclass(frozen=True)
 class CrossFit:
-    """A model of all images, and each image's distances by a model that has not seen it.
+    """A model of all images, and each image of the bank's distances by a model that has not seen it.
 
     Attributes:
         held_out: (images, 4 rows, 4 columns) float32; nothing without folds.
@@ -79,6 +88,7 @@ def fit(
     folds: Sequence[Sequence[int]],
     tolerance: int = 0,
     weights: NDArray[np.float32] | None = None,
+    prior: Prior | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFit:
@@ -89,6 +99,7 @@ def fit(
             images: no cross-fit.
         tolerance: coarse cells to each side whose samples count too; at most the bank's border.
         weights: where the model's weights go, e.g. a file that is mapped; None makes an array.
+        prior: what was learned before, with the same tolerance: the result is that of all its images and the bank's.
         progress: called with tiles done and in all.
 
     Raises:
@@ -98,7 +109,8 @@ def fit(
     images = sorted(i for fold in folds for i in fold)
     if images != list(range(bank.images)):
         raise FitError(f"the folds name images {images}, the bank has {bank.images}: name each once")
-    least = bank.images - (max(map(len, folds)) if len(folds) > 1 else 0)
+    before = prior.images if prior else 0
+    least = before + bank.images - (max(map(len, folds)) if len(folds) > 1 else 0)
     if least < 2:
         raise FitError(f"{least} image(s): a covariance needs at least two")
     if weights is None:
@@ -114,7 +126,7 @@ def fit(
     places = list(lattice.places())
 
     def fit_one(place: tuple[int, int, int]) -> None:
-        _fit_tile(bank, folds, tolerance, offsets, place, model, held_out)
+        _fit_tile(bank, folds, tolerance, offsets, place, model, held_out, prior)
 
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(fit_one, places), start=1):
@@ -130,6 +142,7 @@ def _fit_tile(
     place: tuple[int, int, int],
     model: Gaussians,
     held_out: NDArray[np.float32],
+    prior: Prior | None,
 ) -> None:
     """The model of one tile, and its part of the images' distances by the models without them."""
     chosen, lattice, (number, row, column) = kernel(), bank.lattice, place
@@ -141,10 +154,16 @@ def _fit_tile(
         for start in range(0, len(samples), _SAMPLES):
             chosen.moments(lattice, bank.grids, samples[start : start + _SAMPLES], offsets, second[fold], first[fold])
     shifts = (2 * tolerance + 1) ** 2
-    all_second, all_first = second.sum(0), first.sum(0)
-    deviations = chosen.whiten(
-        lattice, all_second, all_first, bank.images * shifts, REGULARISATION, model.weights[number]
-    )
+    all_second, all_first, total = second.sum(0), first.sum(0), bank.images
+    if prior is not None:
+        total += prior.images
+        tile_means = _cut(prior.model.means, row, column)
+        known = moments_of(
+            lattice, prior.model.weights[number], tile_means, offsets, prior.images * shifts, REGULARISATION
+        )
+        all_second += known[0]
+        all_first += known[1]
+    deviations = chosen.whiten(lattice, all_second, all_first, total * shifts, REGULARISATION, model.weights[number])
     means = _tile_means(lattice, deviations, offsets)
     for mean, part, k in zip(model.means, means, STEPS, strict=True):
         mean[:, k * row : k * (row + 1), k * column : k * (column + LANES)] = part
@@ -153,7 +172,7 @@ def _fit_tile(
     alone = Lattice(lattice.channels, 1, LANES)
     weights = np.empty((1, vectors, LANES), np.float32)
     for fold, images in enumerate(folds):
-        count = (bank.images - len(images)) * shifts
+        count = (total - len(images)) * shifts
         deviations = chosen.whiten(
             lattice, all_second - second[fold], all_first - first[fold], count, REGULARISATION, weights[0]
         )
@@ -164,6 +183,15 @@ def _fit_tile(
             held_out[i, STEPS[0] * row : STEPS[0] * (row + 1), STEPS[0] * column : STEPS[0] * (column + LANES)] = (
                 distances
             )
+
+
+def _cut(grids: Features, row: int, column: int) -> Features:
+    """A tile's part of means."""
+    f1, f2, f3 = (
+        grid[:, k * row : k * (row + 1), k * column : k * (column + LANES)]
+        for grid, k in zip(grids, STEPS, strict=True)
+    )
+    return f1, f2, f3
 
 
 def _tile_means(lattice: Lattice, deviations: NDArray[np.float32], offsets: Features) -> Features:

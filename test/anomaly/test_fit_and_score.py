@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from inspection_cell.anomaly.backbone import load_backbone
+from inspection_cell.anomaly.backbone import Backbone, load_backbone
 from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.errors import AnomalyError, FitError, ImageError, ModelError, ScoreError
 from inspection_cell.anomaly.evaluate import auroc, labelled_images
-from inspection_cell.anomaly.fit import FitSettings, GoodImage, fit_views
+from inspection_cell.anomaly.fit import FitSettings, GoodImage, fit_views, update_views
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.inspect_folder import inspect_folder
 from inspection_cell.anomaly.package import load_package
@@ -136,6 +136,46 @@ def test_half_the_storage_and_the_same_scores(backbone, tmp_path):
     assert not models[1].card.warnings and {p.name for p in (tmp_path / "half" / "v").glob("*half*")} == set()
     scores = [[model.score(part(seed)).score for model in models] for seed in range(100, 104)]
     np.testing.assert_allclose(*np.transpose(scores), rtol=0, atol=0.03)
+
+
+def test_new_good_parts_are_learned_without_the_old_ones(fitted, backbone, tmp_path):
+    out, before = fitted
+    new = {name: [part(s, v) for s in range(24, 34)] for name, v in VIEWS.items()}
+    result = update_views(new, out, tmp_path / "more")
+    everything = {name: [part(s, v) for s in range(34)] for name, v in VIEWS.items()}
+    at_once = fit_views(everything, backbone, tmp_path / "all", SETTINGS)
+    for view in VIEWS:
+        more, whole = (load_package(tmp_path / name / view) for name in ("more", "all"))
+        assert more.card.images == 34 and more.card.data_sha256 == whole.card.data_sha256
+        np.testing.assert_allclose(more.gaussians.weights, whole.gaussians.weights, rtol=1e-4, atol=1e-5)
+    assert result.limits.parts == 34 and result.limits.uncertain == pytest.approx(at_once.limits.uncertain, rel=0.2)
+    assert result.limits.alpha_reached < before.limits.alpha_reached
+    with pytest.raises(FitError, match="behind the model already"):
+        update_views(new, tmp_path / "more", tmp_path / "again")
+    with pytest.raises(FitError, match="name another folder"):
+        update_views(new, out, out)
+    with pytest.raises(FitError, match=r"needs the same number for each of \['g1.back', 'g1.front'\]"):
+        update_views({"g1.front": new["g1.front"]}, out, tmp_path / "again")
+
+
+def test_a_fit_that_was_cut_off_goes_on(backbone, tmp_path):
+    images = [part(seed) for seed in range(12)]
+
+    def power_cut():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut = {"v": [*images[:9], GoodImage(power_cut), *images[10:]]}
+        fit_views(cut, backbone, tmp_path / "cut", replace(SETTINGS, n=1), work=tmp_path / "work")
+    computed = []
+    spied = Backbone(backbone.card, backbone.onnx_bytes)
+    spied.features = lambda *args: computed.append(1) or backbone.features(*args)
+    resumed = fit_views({"v": images}, spied, tmp_path / "resumed", replace(SETTINGS, n=1), work=tmp_path / "work")
+    assert len(computed) == 3, "the first nine images' features were there"
+    at_once = fit_views({"v": images}, backbone, tmp_path / "once", replace(SETTINGS, n=1))
+    np.testing.assert_array_equal(resumed.cross_fitted, at_once.cross_fitted)
+    fit_views({"v": images}, spied, tmp_path / "other", replace(SETTINGS, n=1, size=128), work=tmp_path / "work")
+    assert len(computed) == 15, "features of another size are of no use"
 
 
 def test_a_model_is_not_used_with_another_precision(fitted):

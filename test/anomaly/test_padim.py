@@ -13,7 +13,7 @@ from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.kernel import VARIANTS, compiled
 from inspection_cell.anomaly.kernel_numpy import NumpyKernel
 from inspection_cell.anomaly.lattice import Lattice
-from inspection_cell.anomaly.padim import REGULARISATION, distance_map, fit
+from inspection_cell.anomaly.padim import REGULARISATION, Prior, distance_map, fit
 
 
 def make_features(rng, images, coarse=3, channels=(3, 4, 5)):
@@ -121,6 +121,21 @@ def test_cross_fitted_distances_are_those_of_a_fit_without_the_fold(implementati
         without = fitted([f for i, f in enumerate(images) if i not in fold], tmp_path / str(fold.start), 1)
         for i in fold:
             np.testing.assert_allclose(found.held_out[i], distance_map(without, images[i]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tolerance", [0, 1])
+def test_learning_on_from_a_model_is_fitting_all_images(implementation, tmp_path, tolerance):
+    images = make_features(np.random.default_rng(6), 20, coarse=4)
+    for name in ("all", "first", "rest"):
+        (tmp_path / name).mkdir()
+    first = Prior(fitted(images[:13], tmp_path / "first", tolerance), 13)
+    folds = [range(4), range(4, 7)]
+    found = fit(bank_of(images[13:], tmp_path / "rest", tolerance), folds, tolerance, prior=first)
+    at_once = fit(bank_of(images, tmp_path / "all", tolerance), [range(13), range(13, 17), range(17, 20)], tolerance)
+    for features in images[:3]:
+        expected = distance_map(at_once.model, features)
+        np.testing.assert_allclose(distance_map(found.model, features), expected, rtol=1e-5)
+    np.testing.assert_allclose(found.held_out, at_once.held_out[13:], rtol=1e-5)
 
 
 def test_half_precision_stays_close(implementation, tmp_path):
