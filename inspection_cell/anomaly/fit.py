@@ -15,8 +15,8 @@ from inspection_cell.anomaly.backbone_card import write_card
 from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.fit_view import Before, FitSettings, GoodImage, Pixels, ViewFit, fit_view
+from inspection_cell.anomaly.otsu import Crop
 from inspection_cell.anomaly.package import ModelCard, Package, check_view_id, load_package, save_card
-from inspection_cell.anomaly.preprocess import Box
 from inspection_cell.anomaly.score import BACKBONE_FOLDER
 from inspection_cell.anomaly.thresholds import Limits, fit_limits, fit_normaliser
 
@@ -48,7 +48,7 @@ def fit_views(
     backbone: Backbone,
     out: Path,
     settings: FitSettings | None = None,
-    crops: Mapping[str, Box] | None = None,
+    crops: Mapping[str, Crop] | None = None,
     progress: Progress | None = None,
     work: Path | None = None,
 ) -> FitResult:
@@ -56,7 +56,7 @@ def fit_views(
 
     Args:
         images: for each view id the images of good parts; index i is the same part in every view.
-        crops: for some views, where the part is in all its images.
+        crops: for some views, where the part is in its images: a box for all, or "otsu" to find it in each.
         work: a folder for what was computed already: a fit that was cut off goes on from there. The caller removes it.
 
     Raises:
@@ -110,7 +110,7 @@ def update_views(
         critical_factor=limits.critical_factor,
     )
     backbone = load_backbone(folder / BACKBONE_FOLDER, engine)
-    crops = {view: package.card.crop for view, package in packages.items() if package.card.crop}
+    crops: dict[str, Crop] = {v: package.card.crop for v, package in packages.items() if package.card.crop}
     steps = _steps(images, progress)
     views = {}
     for view, items in images.items():
@@ -157,7 +157,7 @@ def _steps(images: Mapping[str, Sequence[object]], progress: Progress | None) ->
 
 
 def _finish(
-    views: Mapping[str, ViewFit], backbone: Backbone, out: Path, settings: FitSettings, crops: Mapping[str, Box]
+    views: Mapping[str, ViewFit], backbone: Backbone, out: Path, settings: FitSettings, crops: Mapping[str, Crop]
 ) -> FitResult:
     """The part's limits, and the cards, which make the packages complete."""
     normalisers = {view: fit_normaliser(result.raw) for view, result in views.items()}

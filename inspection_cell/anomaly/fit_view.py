@@ -20,6 +20,7 @@ from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.heat import heat_map, raw_score
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.lattice import Lattice
+from inspection_cell.anomaly.otsu import Crop, find_crop
 from inspection_cell.anomaly.package import halve_weights, keep_weights, open_weights, save_arrays
 from inspection_cell.anomaly.padim import Gaussians, Prior, distance_map, fit
 from inspection_cell.anomaly.preprocess import Box, make_mapping
@@ -106,7 +107,7 @@ class Before:
 def fit_view(
     view: str,
     items: Sequence[GoodImage],
-    crop: Box | None,
+    crop: Crop | None,
     backbone: Backbone,
     channels: tuple[NDArray[np.int64], ...],
     folder: Path,
@@ -138,7 +139,11 @@ def fit_view(
         bank = FeatureBank(scratch, len(items), lattice, settings.tolerance, key)
         for i, item in enumerate(items):
             pixels, digest = _read(item, f"view {view}, image {i}")
-            mapping = make_mapping(pixels.shape[1], pixels.shape[0], settings.size, item.crop or crop)
+            try:
+                box = item.crop or find_crop(crop, pixels)
+                mapping = make_mapping(pixels.shape[1], pixels.shape[0], settings.size, box)
+            except ImageError as wrong:
+                raise ImageError(f"view {view}, {_name(items, i)}: {wrong}") from wrong
             stored = f"{digest} {item.crop}"
             if not bank.has(i, stored):
                 bank.put(i, backbone.features(pixels, mapping, channels), stored)
@@ -165,7 +170,7 @@ def fit_view(
     return ViewFit(raw, digests, (*known, *hashes), tuple(warnings))
 
 
-def _key(backbone: Backbone, channels: Sequence[NDArray[np.int64]], settings: FitSettings, crop: Box | None) -> str:
+def _key(backbone: Backbone, channels: Sequence[NDArray[np.int64]], settings: FitSettings, crop: Crop | None) -> str:
     """What features depend on beside the image."""
     chosen = hashlib.sha256(b"".join(c.tobytes() for c in channels)).hexdigest()
     return f"{backbone.card.sha256} {backbone.config.precision} {chosen} {settings.size} {crop}"

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection_cell.anomaly.errors import ImageError
 from inspection_cell.anomaly.evaluate import LabelledImage, auroc, labelled_images, read_mask
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.picture import contact_sheet, overlay, tile, verdict_colour
@@ -64,7 +65,10 @@ def inspect_folder(
     tiles: list[tuple[float, NDArray[np.uint8]]] = []
     for i, image in enumerate(images):
         pixels = read_image(image.path)
-        found = model.score(pixels)
+        try:
+            found = model.score(pixels)
+        except ImageError as error:
+            raise ImageError(f"{image.path}: {error}") from error
         scores.append(found.score)
         seconds.append(found.seconds)
         if image.kind and (image.is_good or image.mask):

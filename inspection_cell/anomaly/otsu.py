@@ -5,6 +5,8 @@ For images without an alignment (an engineer's folder). In the cell the box come
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,8 @@ from inspection_cell.anomaly.errors import ImageError
 from inspection_cell.anomaly.images import check_pixels
 from inspection_cell.anomaly.preprocess import Box
 
+Crop = Box | Literal["otsu"]
+"""A box, or "otsu": the box around the part, found in each image."""
 _LOOKED_AT = 1200
 """Pixels along the longer side at which box and histogram are taken: a box needs no more."""
 
@@ -53,6 +57,11 @@ def multi_otsu(histogram: ArrayLike, classes: int) -> list[int]:
         last = int(cut[last])
         thresholds.append(last + first)
     return thresholds[::-1]
+
+
+def find_crop(crop: Crop | None, image: NDArray[np.generic]) -> Box | None:
+    """The box of one image; None for the whole of it. Raises ImageError: it shows no part."""
+    return part_box(image) if crop == "otsu" else crop
 
 
 def part_box(image: NDArray[np.generic], classes: int = 3, margin: float = 0.02) -> Box:

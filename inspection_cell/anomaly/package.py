@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inspection_cell.anomaly.errors import ModelError, ModelMissing, WrongHash
 from inspection_cell.anomaly.lattice import LANES, STEPS, Lattice
+from inspection_cell.anomaly.otsu import Crop
 from inspection_cell.anomaly.padim import Gaussians
 from inspection_cell.anomaly.thresholds import Limits, Normaliser
 
@@ -36,7 +37,7 @@ class ModelCard:
         tolerance: see `padim`.
         images: good images behind it.
         data_sha256: of each of them, in order.
-        crop: x, y, width, height in the original image, or None for the whole image.
+        crop: x, y, width, height in the original image, "otsu" (see `otsu`), or None for the whole image.
         normaliser: from raw to normalised scores.
         limits: of the part.
         scores: of each good image, raw, by a model that had not seen it.
@@ -54,7 +55,7 @@ class ModelCard:
     tolerance: int
     images: int
     data_sha256: tuple[str, ...]
-    crop: tuple[int, int, int, int] | None
+    crop: Crop | None
     normaliser: Normaliser
     limits: Limits
     scores: tuple[float, ...]
@@ -183,7 +184,8 @@ def _read_card(path: Path) -> ModelCard:
         values["normaliser"] = Normaliser(**values["normaliser"])
         limits = values["limits"]
         values["limits"] = Limits(**{**limits, "rate_interval": tuple(limits["rate_interval"])})
-        values["crop"] = tuple(values["crop"]) if values["crop"] else None
+        crop = values["crop"]
+        values["crop"] = tuple(crop) if isinstance(crop, list) else crop
         for name in ("data_sha256", "scores", "warnings"):
             values[name] = tuple(values[name])
         card = ModelCard(**values)

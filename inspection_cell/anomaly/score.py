@@ -13,6 +13,7 @@ from inspection_cell.anomaly.backbone import Backbone, load_backbone
 from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import ImageError, ModelError, ScoreError
 from inspection_cell.anomaly.heat import heat_map, percentile_score, raw_score
+from inspection_cell.anomaly.otsu import find_crop
 from inspection_cell.anomaly.package import CARD_NAME, ModelCard, Package, load_package
 from inspection_cell.anomaly.padim import distance_map
 from inspection_cell.anomaly.preprocess import Box, Mapping, make_mapping
@@ -92,7 +93,7 @@ class AnomalyModel:
         """
         start = time.perf_counter()
         height, width = image.shape[:2]
-        mapping = make_mapping(width, height, self.card.size, crop or self.card.crop)
+        mapping = make_mapping(width, height, self.card.size, crop or find_crop(self.card.crop, image))
         features = self._backbone.features(image, mapping, self._package.channels)
         heat = heat_map(distance_map(self._package.gaussians, features), self.card.size)
         allowed = allowed_pixels(mapping, exclude, (height, width))
@@ -118,14 +119,16 @@ def allowed_pixels(mapping: Mapping, exclude: NDArray[np.bool_] | None, shape: t
     return inside & ~mapping.mask_to_model(exclude)
 
 
-def load_model(folder: Path, backbone: Backbone | None = None, expected_hash: str | None = None) -> AnomalyModel:
+def load_model(
+    folder: Path, backbone: Backbone | None = None, expected_hash: str | None = None, engine: EngineConfig = CPU
+) -> AnomalyModel:
     """Loads a viewpoint's model; without a backbone, the one that lies beside its folder.
 
     Raises:
         ModelError: package or backbone missing, damaged, foreign, or not the expected one.
     """
     package = load_package(folder, expected_hash)
-    return AnomalyModel(package, backbone or load_backbone(folder.parent / BACKBONE_FOLDER))
+    return AnomalyModel(package, backbone or load_backbone(folder.parent / BACKBONE_FOLDER, engine))
 
 
 def load_models(folder: Path, engine: EngineConfig = CPU) -> dict[str, AnomalyModel]:

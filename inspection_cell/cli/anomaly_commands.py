@@ -10,15 +10,17 @@ import numpy as np
 
 from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, load_backbone, with_measured_scales
 from inspection_cell.anomaly.backbone_card import describe_backbone, write_card
+from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.errors import AnomalyError
 from inspection_cell.anomaly.evaluate import training_images
-from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views
+from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
-from inspection_cell.anomaly.score import load_model
+from inspection_cell.anomaly.score import load_model, load_models
 from inspection_cell.recipe.folder_recipe import FolderRecipe, load_folder_recipe, write_folder_recipe
 from inspection_cell.recipe.loading import ConfigError
+from inspection_cell.recipe.paths import share_folder
 
-DEFAULT_BACKBONE = Path(__file__).resolve().parents[2] / "models" / "backbone"
+DEFAULT_BACKBONE = share_folder() / "models" / "backbone"
 VIEW_ID = "view"
 
 
@@ -33,11 +35,27 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     fit.add_argument(
         "--tolerance", type=int, default=1, help="how far parts lie apart, in steps of 16 pixels of the square"
     )
+    fit.add_argument("--crop", choices=("none", "otsu"), default="none", help="otsu: to the part, by its brightness")
+    fit.add_argument("--storage", choices=("float32", "float16"), default="float32", help="float16: half the space")
+    fit.add_argument("--work", type=Path, help="keeps what was computed: a fit that was cut off goes on from there")
+    fit.add_argument("--update", type=Path, metavar="MODELS", help="learn on from these: FOLDER's images are new ones")
+    _add_engine(fit)
     fit.set_defaults(run=fit_anomaly)
     _add_describe(subparsers)
     inspect = subparsers.add_parser("inspect-folder", help="judge a folder of images with a fitted model")
     add_inspect_arguments(inspect)
     inspect.set_defaults(run=inspect_folder_command)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    providers, precisions = ("cpu", "openvino", "cuda", "tensorrt"), ("float32", "bfloat16")
+    parser.add_argument("--provider", choices=providers, default="cpu", help="what runs the network")
+    parser.add_argument("--precision", choices=precisions, default="float32", help="bfloat16 needs openvino")
+    parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="1 to 64")
+
+
+def _engine(arguments: argparse.Namespace) -> EngineConfig:
+    return EngineConfig(provider=arguments.provider, precision=arguments.precision, threads=arguments.threads)
 
 
 def _add_describe(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,18 +86,29 @@ def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, help="the recipe.yaml that fit-anomaly wrote, or its folder")
     parser.add_argument("folder", type=Path, help="a folder of images, or a data set with test/<kind>")
     parser.add_argument("--sheet", type=Path, help="PNG of the worst images (default: worst.png beside RECIPE)")
+    _add_engine(parser)
 
 
 def fit_anomaly(arguments: argparse.Namespace) -> int:
     """Fits one model and prints its limits; 2 where the input is wrong."""
     out = arguments.out or Path("models-fitted") / arguments.folder.resolve().name
     try:
-        backbone = load_backbone(arguments.backbone)
-        settings = FitSettings(size=arguments.size, alpha=arguments.alpha, tolerance=arguments.tolerance, n=1)
-        result = fit_views(
-            {VIEW_ID: training_images(arguments.folder)}, backbone, out, settings, progress=show_progress
-        )
-        print(f"backbone {backbone.card.name} on {backbone.provider}")
+        images, engine = {VIEW_ID: training_images(arguments.folder)}, _engine(arguments)
+        if arguments.update is not None:
+            result = update_views(images, arguments.update, out, engine, show_progress)
+        else:
+            settings = FitSettings(
+                size=arguments.size,
+                alpha=arguments.alpha,
+                tolerance=arguments.tolerance,
+                n=1,
+                storage=arguments.storage,
+                threads=arguments.threads,
+            )
+            crops = {VIEW_ID: arguments.crop} if arguments.crop != "none" else {}
+            backbone = load_backbone(arguments.backbone, engine)
+            result = fit_views(images, backbone, out, settings, crops, show_progress, arguments.work)
+        print(f"network on {load_models(out, engine)[VIEW_ID].provider}")
     except AnomalyError as error:
         print(f"fit-anomaly: {error}", file=sys.stderr)
         return 2
@@ -93,7 +122,7 @@ def inspect_folder_command(arguments: argparse.Namespace) -> int:
     sheet = arguments.sheet or recipe_folder / "worst.png"
     try:
         recipe = load_folder_recipe(arguments.recipe)
-        model = load_model(recipe_folder / recipe.model, expected_hash=recipe.model_hash)
+        model = load_model(recipe_folder / recipe.model, None, recipe.model_hash, _engine(arguments))
         result = inspect_folder(model, arguments.folder, sheet, progress=show_progress)
     except (AnomalyError, ConfigError) as error:
         print(f"inspect-folder: {error}", file=sys.stderr)
