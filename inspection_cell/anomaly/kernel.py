@@ -102,15 +102,15 @@ class CompiledKernel:
     ) -> None:
         n1, n2, n3 = lattice.channels
         addresses = np.empty((len(samples), 3), np.uint64)
-        strides = []
+        strides = np.empty((3, 2), np.int64)
         for layer, (grid, step) in enumerate(zip(bank, STEPS, strict=True)):
             image, channel, row, _ = grid.strides
             jumps = samples @ np.array([image, step * row, step * grid.itemsize])
             addresses[:, layer] = grid.ctypes.data + jumps
-            strides += [channel // grid.itemsize, row // grid.itemsize]
+            strides[layer] = channel // grid.itemsize, row // grid.itemsize
         scratch = np.empty((3 * n3 + 2 * n2 + n1) * len(samples) * LANES)
         self._library.lattice_moments(
-            _channels(lattice), len(samples), _pointer(addresses), _pointer(np.array(strides, np.int64)),
+            _channels(lattice), len(samples), _pointer(addresses), _pointer(strides),
             _pointers(offsets), _pointer(scratch), _pointer(moments), _pointer(sums),
         )  # fmt: skip
 
@@ -176,6 +176,7 @@ def _channels(lattice: Lattice) -> Any:
 
 
 def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
+    """Its address. The array must have a name that outlives the call: the pointer does not keep it."""
     if not array.flags.c_contiguous:
         raise ValueError(f"an array of shape {array.shape} is not contiguous")
     return ctypes.c_void_p(array.ctypes.data)

@@ -105,6 +105,21 @@ def test_wide_grids_several_tiles_and_threads(implementation, tmp_path):
         np.testing.assert_allclose(distance_map(found, test, threads), plain_distances(training, test), rtol=1e-5)
 
 
+def test_as_many_channels_and_images_as_in_practice(implementation, tmp_path):
+    images = make_features(np.random.default_rng(7), 61, 16, (20, 40, 40))
+    lattice = Lattice((20, 40, 40), 16, 16)
+    found = fit(bank_of(images[:60], tmp_path), [range(60)], threads=2).model
+    assert found.lattice == lattice and np.isfinite(found.weights).all()
+    # plain PaDiM at some positions; all would take minutes
+    vectors = np.stack([plain_vectors(f)[:, ::9, ::11] for f in images[:60]])
+    test, expected = plain_vectors(images[60])[:, ::9, ::11], distance_map(found, images[60])[::9, ::11]
+    for row, column in np.ndindex(*expected.shape):
+        samples = vectors[:, :, row, column]
+        covariance = np.cov(samples, rowvar=False) + REGULARISATION * np.eye(100)
+        d = test[:, row, column] - samples.mean(0)
+        assert expected[row, column] == pytest.approx(np.sqrt(d @ np.linalg.solve(covariance, d)), rel=1e-5)
+
+
 def test_tolerance_is_plain_padim_on_shifted_images(implementation, tmp_path):
     *training, test = make_features(np.random.default_rng(5), 9)
     everywhere = [shifted(f, r, c) for f in training for r in (-1, 0, 1) for c in (-1, 0, 1)]
