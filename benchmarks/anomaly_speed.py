@@ -160,49 +160,56 @@ def our_preprocess(frame: Pixels, size: int) -> NDArray[np.float32]:
     return preprocess(frame, mapping, np.array(MEAN, np.float32), np.array(STD, np.float32))
 
 
-def fit_alone(who: str, size: int) -> None:
-    """In a process of its own: fits given features; prints seconds and peak memory beyond the start, in MB."""
+def bank_in(folder: Path, size: int) -> FeatureBank:
+    """The features of IMAGES images, made or found there."""
+    lattice = Lattice((14, 29, 57), size // 16, size // 16)
+    bank, rng = FeatureBank(folder, IMAGES, lattice, key="speed"), np.random.default_rng(0)
+    for i in range(IMAGES):
+        if not bank.has(i, str(i)):
+            shift = np.float32(rng.normal())
+            f1, f2, f3 = (
+                rng.normal(1, 0.3, (n, k * lattice.rows, k * lattice.columns)).astype(np.float32) + shift
+                for n, k in zip(lattice.channels, (4, 2, 1), strict=True)
+            )
+            bank.put(i, (f1, f2, f3), str(i))
+    return bank
+
+
+def fit_alone(who: str, size: int, folder: Path) -> None:
+    """In a process of its own: fits given features; prints seconds and the peak memory beyond the start, MB."""
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    rng, side, channels = np.random.default_rng(0), size // 4, (14, 29, 57)
-    with tempfile.TemporaryDirectory(prefix="anomaly_speed_") as folder:
-        lattice = Lattice(channels, size // 16, size // 16)
-        bank = FeatureBank(Path(folder), IMAGES, lattice)
+    bank, side = bank_in(folder, size), size // 4
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if who == "ours":
+        shape = (bank.lattice.tiles, bank.lattice.order.vectors, 16)
+        weights = np.lib.format.open_memmap(folder / "weights.npy", "w+", np.float32, shape)
+        started = time.perf_counter()
+        fit(bank, [range(IMAGES)], weights=weights)
+    else:
+        # As anomalib has it: the embeddings of all images in memory, then one covariance a position.
+        peer = PeerPadim(torch.nn.Identity(), np.arange(CHANNELS), size)
+        embeddings = torch.empty(IMAGES, CHANNELS, side, side)
         for i in range(IMAGES):
-            common = rng.normal(size=20).astype(np.float32)
-            bank.put(i, tuple(
-                rng.normal(1, 0.3, (n, k * size // 16, k * size // 16)).astype(np.float32) + common[:1, None, None]
-                for n, k in zip(channels, (4, 2, 1), strict=True)
-            ))  # type: ignore[arg-type]  # fmt: skip
-        base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if who == "ours":
-            weights = np.lib.format.open_memmap(
-                Path(folder) / "w.npy", "w+", np.float32, (lattice.tiles, lattice.order.vectors, 16)
-            )
-            started = time.perf_counter()
-            fit(bank, [range(IMAGES)], weights=weights)
-        else:
-            # As anomalib has it: the embeddings of all images in memory, then one covariance a position.
-            peer = PeerPadim(torch.nn.Identity(), np.arange(sum(channels)), size)
-            embeddings = torch.empty(IMAGES, sum(channels), side, side)
-            for i in range(IMAGES):
-                layers = [torch.from_numpy(grid[i]) for grid in bank.grids]
-                layers = [layer.repeat_interleave(side // layer.shape[-1], -1) for layer in layers]
-                layers = [layer.repeat_interleave(side // layer.shape[-2], -2) for layer in layers]
-                embeddings[i] = torch.cat(layers)
-            started = time.perf_counter()
-            peer.fit(embeddings)
-        seconds = time.perf_counter() - started
-        print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1e3)
+            layers = [torch.from_numpy(np.array(grid[i])) for grid in bank.grids]
+            layers = [layer.repeat_interleave(side // layer.shape[-1], -1) for layer in layers]
+            layers = [layer.repeat_interleave(side // layer.shape[-2], -2) for layer in layers]
+            embeddings[i] = torch.cat(layers)
+        started = time.perf_counter()
+        peer.fit(embeddings)
+    seconds = time.perf_counter() - started
+    print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1e3)
 
 
 def fits(size: int) -> dict[str, tuple[float, float]]:
     """Seconds and MB of our fit and of the peer's."""
     found = {}
-    for who in ("ours", "peer"):
-        command = [sys.executable, __file__, "--fit-alone", who, "--size", str(size)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        found[who] = float(answer[-2]), float(answer[-1])
+    with tempfile.TemporaryDirectory(prefix="anomaly_speed_") as folder:
+        bank_in(Path(folder), size)
+        for who in ("ours", "peer"):
+            command = [sys.executable, __file__, "--fit-alone", who, "--size", str(size), "--folder", folder]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+            found[who] = float(answer[-2]), float(answer[-1])
     return found
 
 
@@ -212,9 +219,10 @@ def main() -> int:
     arguments.add_argument("--threads", type=int, default=1, help="of every side")
     arguments.add_argument("--fit-alone", choices=("ours", "peer"), help="(the benchmark calls itself)")
     arguments.add_argument("--size", type=int, default=1024, help="the largest heat map")
+    arguments.add_argument("--folder", type=Path, help="(the benchmark calls itself)")
     given = arguments.parse_args()
     if given.fit_alone:
-        fit_alone(given.fit_alone, given.size)
+        fit_alone(given.fit_alone, given.size, given.folder)
         return 0
     torch.set_num_threads(given.threads)
     torch.set_grad_enabled(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,9 +74,11 @@ def commission(
             alpha=recipe.anomaly.false_reject_rate,
         )
         backbone = load_backbone(resolve(recipe.anomaly.backbone, recipe_path), engine)
-        fit = fit_views(images, backbone, folder, settings, progress=progress)
+        work = data_folder / "fitting" / recipe.name  # a commissioning that was cut off goes on from here
+        fit = fit_views(images, backbone, folder, settings, progress=progress, work=work)
     finally:
         registrar.close()
+    shutil.rmtree(work)
     finished = _finished(recipe, recipe_path, fit, folder)
     path = data_folder / "recipes" / f"{recipe.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

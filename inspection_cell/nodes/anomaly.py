@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Parameter
 
+from inspection_cell.anomaly.kernel import kernel
 from inspection_cell.anomaly.station import AnomalyStation
 from inspection_cell.core.check import CheckResult
 from inspection_cell.core.plan import CheckKind
@@ -35,6 +36,11 @@ class AnomalyNode(AlignedStationNode[AnomalyStation | None]):
     def unload(self, analysis: AnomalyStation | None) -> None:
         if analysis is not None:
             analysis.close()
+
+    def diagnose(self) -> dict[str, object]:
+        station = self._loaded[1] if self._loaded else None
+        runs_on = {model.provider for model in station.models.values()} if station is not None else set()
+        return {**super().diagnose(), "network on": ", ".join(sorted(runs_on)), "distances by": kernel().name}
 
     def judge(
         self, arrival: Arrival, image: NDArray[np.uint8], alignment: Alignment
