@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspection_cell.anomaly.backbone import Backbone, load_backbone
 from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import ImageError, ModelError, ScoreError
-from inspection_cell.anomaly.heat import heat_map, percentile_score, raw_score
+from inspection_cell.anomaly.heat import heat_map, raw_score
 from inspection_cell.anomaly.otsu import find_crop
 from inspection_cell.anomaly.package import CARD_NAME, ModelCard, Package, load_package
 from inspection_cell.anomaly.padim import distance_map
@@ -29,16 +29,16 @@ class AnomalyScore:
     Attributes:
         score: normalised, to compare with the limits of the part.
         raw: the heat map's maximum, a Mahalanobis distance.
-        percentile: the heat map's 99.99 percentile.
         heat_map: (size, size) float32, distances in the square that the backbone saw.
+        allowed: (size, size) true where it counts.
         mapping: between that square and the original image.
         seconds: wall time from image to score.
     """
 
     score: float
     raw: float
-    percentile: float
     heat_map: NDArray[np.float32]
+    allowed: NDArray[np.bool_]
     mapping: Mapping
     seconds: float
 
@@ -102,7 +102,7 @@ class AnomalyModel:
         if not np.isfinite(score):
             raise ScoreError(f"view {self.card.view_id}: the normalised score is not finite")
         seconds = time.perf_counter() - start
-        return AnomalyScore(score, raw, percentile_score(heat, allowed), heat, mapping, seconds)
+        return AnomalyScore(score, raw, heat, allowed, mapping, seconds)
 
 
 def allowed_pixels(mapping: Mapping, exclude: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:

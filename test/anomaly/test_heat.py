@@ -1,11 +1,19 @@
 """The three scores of a heat map."""
 
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from inspection_cell.anomaly.errors import ScoreError
-from inspection_cell.anomaly.heat import cluster_pixels, cluster_score, percentile_score, raw_score
+from inspection_cell.anomaly.heat import cluster_pixels, cluster_score, heat_map, percentile_score, raw_score
+
+
+@pytest.mark.parametrize(("shape", "size"), [((16, 16), 64), ((64, 64), 256), ((40, 40), 160)])
+def test_the_map_is_opencvs_interpolation_and_blur(shape, size):
+    distances = np.random.default_rng(0).random(shape).astype(np.float32)
+    upsampled = cv2.resize(distances, (size, size), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(heat_map(distances, size), cv2.GaussianBlur(upsampled, (33, 33), 4), rtol=2e-6)
 
 
 def test_cluster_sizes_are_the_papers():
