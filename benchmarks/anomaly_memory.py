@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from common import finish, machine, parser, print_table
+from common import finish, machine, memory_mb, parser, print_table
 
 from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.lattice import LANES, STEPS, Lattice
@@ -71,8 +70,7 @@ def resident_gb(size: int, kind: str, folder: Path) -> float:
     )
     for model in models:
         distance_map(model, (f1, f2, f3))
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.split("VmRSS:")[1].split()[0]) / 1e6
+    return memory_mb("VmRSS") / 1e3
 
 
 def fit_peak_mb(size: int, images: int, folder: Path) -> float:
@@ -89,9 +87,9 @@ def fit_peak_mb(size: int, images: int, folder: Path) -> float:
         grid.flush()  # type: ignore[attr-defined]
     shape = (lattice.tiles, lattice.order.vectors, LANES)
     weights = np.lib.format.open_memmap(folder / "weights.npy", "w+", np.float32, shape)
-    before = int(Path("/proc/self/status").read_text(encoding="utf-8").split("RssAnon:")[1].split()[0])
+    before = memory_mb("RssAnon")
     fit(bank, [range(images)], weights=weights)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    return memory_mb("VmHWM") - before
 
 
 def alone(*arguments: object) -> float:

@@ -15,7 +15,6 @@ Run: python benchmarks/anomaly_speed.py [--quick] [--threads N]   (--quick: 256 
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from common import finish, machine, parser, print_table
+from common import finish, machine, memory_mb, parser, print_table
 from numpy.typing import NDArray
 from peer_padim import PeerPadim, ResNet18, openvino_export
 
@@ -180,7 +179,7 @@ def fit_alone(who: str, size: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     bank, side = bank_in(folder, size), size // 4
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    base = memory_mb("VmRSS")
     if who == "ours":
         shape = (bank.lattice.tiles, bank.lattice.order.vectors, 16)
         weights = np.lib.format.open_memmap(folder / "weights.npy", "w+", np.float32, shape)
@@ -198,7 +197,7 @@ def fit_alone(who: str, size: int, folder: Path) -> None:
         started = time.perf_counter()
         peer.fit(embeddings)
     seconds = time.perf_counter() - started
-    print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1e3)
+    print(seconds, memory_mb("VmHWM") - base)
 
 
 def fits(size: int) -> dict[str, tuple[float, float]]:

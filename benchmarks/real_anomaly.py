@@ -76,7 +76,7 @@ def main() -> int:
     if missing:
         print(f"SHORT: not measured, {arguments.data} lacks {', '.join(missing)}")
         return 1
-    every, folds = (2, 2) if arguments.quick else (1, 5)
+    every, folds = (2, 2) if arguments.quick else (1, 10)
     backbones = {
         "SqueezeNet": load_backbone(next((arguments.data / "backbone").glob("*.onnx"))),
         "ours": load_backbone(ROOT / "models" / "backbone"),

@@ -18,7 +18,7 @@ from inspection_cell.anomaly.fit_view import Before, FitSettings, GoodImage, Pix
 from inspection_cell.anomaly.otsu import Crop
 from inspection_cell.anomaly.package import ModelCard, Package, check_view_id, load_package, save_card
 from inspection_cell.anomaly.score import BACKBONE_FOLDER
-from inspection_cell.anomaly.thresholds import Limits, fit_limits, fit_normaliser
+from inspection_cell.anomaly.thresholds import LEAST_PARTS, Limits, fit_limits, fit_normaliser
 
 __all__ = ["FitResult", "FitSettings", "GoodImage", "fit_views", "update_views"]
 
@@ -66,9 +66,8 @@ def fit_views(
     settings = settings or FitSettings()
     crops = crops or {}
     counts = {view: len(items) for view, items in images.items()}
-    need = max(8, 2 * settings.folds)
-    if len(set(counts.values())) != 1 or min(counts.values()) < need:
-        raise FitError(f"good images for each view: {counts}; needs the same number in each, at least {need}")
+    if len(set(counts.values())) != 1 or min(counts.values()) < LEAST_PARTS:
+        raise FitError(f"good images for each view: {counts}; needs the same number in each, at least {LEAST_PARTS}")
     channels = choose_channels(backbone.card, settings.channels, settings.seed)
     steps = _steps(images, progress)
     views = {

@@ -56,7 +56,8 @@ class FitSettings:
         size: side of the square the backbone sees, pixels.
         channels: how many of the backbone's channels.
         seed: of the choice of channels and of the folds.
-        folds: parts of the cross-fit.
+        folds: parts of the cross-fit. The more, the closer its models are to the final one, which has seen all images;
+            with few of them the limits come out too high.
         tolerance: see `padim`; 16 pixels of the square for each step.
         n: how many views over the limit prove a defect (of as many as there are).
         alpha: false-reject rate of the part at the uncertain limit.
@@ -69,7 +70,7 @@ class FitSettings:
     size: int = 256
     channels: int = 100
     seed: int = 0
-    folds: int = 5
+    folds: int = 10
     tolerance: int = 1
     n: int = 2
     alpha: float = 0.02

@@ -21,6 +21,7 @@ CRITICAL_FACTOR = 1.5
 """How far over the limit a single view must be to count for the whole part."""
 OUTLIER_Z = 6.0
 """Robust standard deviations above the median from which a good image is named as an outlier."""
+LEAST_PARTS = 8
 DEFECT_ALPHA_RATIO = 0.1
 """The defect limit is meant for a tenth of the uncertain limit's false-reject rate."""
 
@@ -56,7 +57,8 @@ class Limits:
         defect: extrapolated from the good parts' tail to alpha / 10; nothing observed proves its rate.
         critical: critical_factor * defect, for a single view.
         alpha: false-reject rate asked for.
-        alpha_reached: the least the number of parts allows, 1 / (parts + 1), or alpha where that is larger.
+        alpha_reached: what the limit's rank among the parts stands for: at most alpha, and one of 1 / (parts + 1),
+            2 / (parts + 1), ...; above alpha only where there are too few parts.
         rate_interval: where the true false-reject rate of `uncertain` lies with 95 %, over draws of the good parts.
         parts: good parts behind it.
     """
@@ -108,13 +110,13 @@ def conformal_limit(values: ArrayLike, alpha: float) -> tuple[float, float, tupl
     largest. Given the P values, the chance of a new one to exceed it is Beta(P + 1 - k, k) distributed (Vovk 2012).
 
     Returns:
-        The limit, the alpha reached, and the exact central 95 % interval of the false-reject rate.
+        The limit, the alpha reached, (P + 1 - k) / (P + 1), and the exact central 95 % interval of the rate.
     """
     ordered = np.sort(np.asarray(values, float))
     parts = len(ordered)
     k = min(parts, math.ceil((parts + 1) * (1 - alpha) - 1e-9))
     low, high = beta.ppf([0.025, 0.975], parts + 1 - k, k)
-    return float(ordered[k - 1]), max(alpha, 1 / (parts + 1)), (float(low), float(high))
+    return float(ordered[k - 1]), (parts + 1 - k) / (parts + 1), (float(low), float(high))
 
 
 def tail_limit(values: ArrayLike, alpha: float) -> float:
@@ -138,8 +140,10 @@ def fit_limits(
         FitError: fewer than 8 parts, more views needed than there are, or alpha not between 0 and 0.5.
     """
     parts, views = normalised.shape
-    if parts < 8 or not 1 <= n <= views or not 0 < alpha < 0.5:
-        raise FitError(f"{parts} parts, {n} of {views} views, alpha {alpha}: needs 8 parts, n in 1..m, 0 < alpha < 0.5")
+    if parts < LEAST_PARTS or not 1 <= n <= views or not 0 < alpha < 0.5:
+        raise FitError(
+            f"{parts} parts, {n} of {views} views, alpha {alpha}: needs {LEAST_PARTS} parts, n in 1..m, 0 < alpha < 0.5"
+        )
     statistics = [part_statistic(row, n, critical_factor) for row in normalised]
     uncertain, reached, interval = conformal_limit(statistics, alpha)
     defect = max(tail_limit(statistics, DEFECT_ALPHA_RATIO * reached), 1.2 * uncertain)
