@@ -141,7 +141,7 @@ def fit_limits(
     """
     parts, views = normalised.shape
     if parts < LEAST_PARTS or not 1 <= n <= views or not 0 < alpha < 0.5:
-                needs = f"needs {LEAST_PARTS} parts, n in 1..m, 0 < alpha < 0.5"
+        needs = f"needs {LEAST_PARTS} parts, n in 1..m, 0 < alpha < 0.5"
         raise FitError(f"{parts} parts, {n} of {views} views, alpha {alpha}: {needs}")
     statistics = [part_statistic(row, n, critical_factor) for row in normalised]
     uncertain, reached, interval = conformal_limit(statistics, alpha)
