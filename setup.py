@@ -57,6 +57,7 @@ setup(
         "pyserial>=3.5,<4",
         "SQLAlchemy>=2.0.30,<3",
         "rich>=13,<16",
+        "matplotlib>=3.9,<4",
         "moderngl>=5.12,<6",
         "trimesh>=4.5,<6",
         "networkx>=3,<4",

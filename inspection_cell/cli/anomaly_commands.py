@@ -1,19 +1,24 @@
-"""`inspection-cell fit-anomaly` and `inspect-folder`: a model from good images, and a folder judged by it."""
+"""`inspection-cell fit-anomaly`, `inspect-folder`, `evaluate-anomaly`: models from good images, and what they say."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, load_backbone, with_measured_scales
 from inspection_cell.anomaly.backbone_card import describe_backbone, write_card
 from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.errors import AnomalyError
-from inspection_cell.anomaly.evaluate import training_images
+from inspection_cell.anomaly.evaluate import evaluate, training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
+from inspection_cell.anomaly.heat import cluster_pixels
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
 from inspection_cell.anomaly.score import load_model, load_models
 from inspection_cell.recipe.folder_recipe import FolderRecipe, load_folder_recipe, write_folder_recipe
@@ -25,7 +30,7 @@ VIEW_ID = "view"
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Registers `fit-anomaly`, `describe-backbone` and `inspect-folder`; `run(namespace)` gives the exit code."""
+    """Registers the commands of this module; `run(namespace)` gives the exit code."""
     fit = subparsers.add_parser("fit-anomaly", help="fit an anomaly model from images of good parts")
     fit.add_argument("folder", type=Path, help="a folder of good images, or a data set with train/good")
     fit.add_argument("--backbone", type=Path, default=DEFAULT_BACKBONE, help="folder with card, or an ONNX file")
@@ -45,6 +50,32 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     inspect = subparsers.add_parser("inspect-folder", help="judge a folder of images with a fitted model")
     add_inspect_arguments(inspect)
     inspect.set_defaults(run=inspect_folder_command)
+    _add_evaluate(subparsers)
+
+
+def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("evaluate-anomaly", help="report how well a fitted model tells good from defective")
+    parser.add_argument("recipe", type=Path, help="the recipe.yaml that fit-anomaly wrote, or its folder")
+    parser.add_argument("folder", type=Path, help="a data set with test/good, test/<kind> and ground_truth/<kind>")
+    parser.add_argument("--out", type=Path, help="folder for the report (default: report beside RECIPE)")
+    parser.add_argument(
+        "--mm-per-pixel", type=_millimetres, help="of the heat map, not of the image; adds the cluster's score"
+    )
+    parser.add_argument(
+        "--smallest-defect-mm", type=_millimetres, default=0.5, help="for the cluster's size (default: %(default)s)"
+    )
+    _add_engine(parser)
+    parser.set_defaults(run=evaluate_anomaly)
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: needs a number of millimetres above 0")
+    return value
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +160,33 @@ def inspect_folder_command(arguments: argparse.Namespace) -> int:
         return 2
     print_folder(result, recipe)
     print(f"worst images: {sheet}")
+    return 0
+
+
+def evaluate_anomaly(arguments: argparse.Namespace) -> int:
+    """Prints a one-view model's figures on a data set and writes the report; 2 where the input is wrong."""
+    from inspection_cell.anomaly.report import Subject, table, write_report  # only this command needs matplotlib
+
+    recipe_folder: Path = arguments.recipe if arguments.recipe.is_dir() else arguments.recipe.parent
+    mm = arguments.mm_per_pixel
+    cluster = None if mm is None else cluster_pixels(arguments.smallest_defect_mm, mm)
+    try:
+        recipe = load_folder_recipe(arguments.recipe)
+        model = load_model(recipe_folder / recipe.model, None, recipe.model_hash, _engine(arguments))
+        evaluation = evaluate(model, arguments.folder, cluster, show_progress)
+        limits = replace(model.card.limits, uncertain=recipe.limit_uncertain, defect=recipe.limit_defect)
+        subject = Subject(evaluation, model, limits, arguments.folder)
+        page = write_report(subject, arguments.out or recipe_folder / "report")
+    except (AnomalyError, ConfigError) as error:
+        print(f"evaluate-anomaly: {error}", file=sys.stderr)
+        return 2
+    rows = table(subject)
+    shown = Table(*rows[0], show_lines=True)
+    for row in rows[1:]:
+        shown.add_row(*row)
+    console = Console(highlight=False)
+    console.print(shown)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -13,7 +13,7 @@ from inspection_cell import __version__
 MODULES = {
     "run_commands": ("up", "simulate", "present", "schema"),
     "demo_command": ("demo", "commission"),
-    "anomaly_commands": ("fit-anomaly", "inspect-folder", "describe-backbone"),
+    "anomaly_commands": ("fit-anomaly", "inspect-folder", "evaluate-anomaly", "describe-backbone"),
     "record_commands": ("parts", "show"),
 }
 
