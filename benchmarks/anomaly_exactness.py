@@ -98,7 +98,7 @@ def fitted(good: list[Features]) -> Gaussians:
         bank = FeatureBank(Path(folder), len(good), lattice)
         for i, features in enumerate(good):
             bank.put(i, features)
-        return fit(bank, [range(len(good))], threads=2).model
+        return fit(bank, threads=2, leave_out=False).model
 
 
 def measure(network: Path, size: int, good: list[Path], tests: list[Path]) -> Row:

@@ -74,7 +74,7 @@ def our_model(network: Path, size: int, folder: Path, config: EngineConfig, stor
     """A model fitted on a few images by the product's own code."""
     card = replace(describe_backbone(network), name="resnet18")
     backbone = Backbone(card, network.read_bytes(), config)
-    settings = FitSettings(size=size, channels=CHANNELS, folds=2, tolerance=0, n=1, storage=storage)  # type: ignore[arg-type]
+    settings = FitSettings(size=size, channels=CHANNELS, tolerance=0, n=1, storage=storage)  # type: ignore[arg-type]
     fit_views({"view": [picture(i, size) for i in range(8)]}, backbone, folder, settings)
     return load_models(folder, config)["view"]
 
@@ -184,7 +184,7 @@ def fit_alone(who: str, size: int, folder: Path) -> None:
         shape = (bank.lattice.tiles, bank.lattice.order.vectors, 16)
         weights = np.lib.format.open_memmap(folder / "weights.npy", "w+", np.float32, shape)
         started = time.perf_counter()
-        fit(bank, [range(IMAGES)], weights=weights)
+        fit(bank, weights=weights, leave_out=False)
     else:
         # As anomalib has it: the embeddings of all images in memory, then one covariance a position.
         peer = PeerPadim(torch.nn.Identity(), np.arange(CHANNELS), size)

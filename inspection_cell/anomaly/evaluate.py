@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from inspection_cell.anomaly.curves import Share, aupro, d_t
 from inspection_cell.anomaly.errors import ImageError, ScoreError
-from inspection_cell.anomaly.heat import cluster_score
+from inspection_cell.anomaly.heat import cluster_score, percentile_score
 from inspection_cell.anomaly.images import IMAGE_SUFFIXES, image_files, read_image
 from inspection_cell.anomaly.score import AnomalyModel, AnomalyScore
 
@@ -212,10 +212,10 @@ def _judge(model: AnomalyModel, image: LabelledImage, cluster: int | None) -> Ju
         found = model.score(pixels)
     except ImageError as error:
         raise ImageError(f"{image.path}: {error}") from error
-    raw = [found.raw, found.percentile]
+    raw = [found.raw, percentile_score(found.heat_map, found.allowed)]
     if cluster:
         try:
-            raw.append(cluster_score(found.heat_map, found.mapping.inside(), cluster))
+            raw.append(cluster_score(found.heat_map, found.allowed, cluster))
         except ScoreError as error:
             text = f"{image.path}: {error}; check the millimetres of a pixel and the smallest defect"
             raise ScoreError(text) from None

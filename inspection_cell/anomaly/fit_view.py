@@ -55,9 +55,7 @@ class FitSettings:
     Attributes:
         size: side of the square the backbone sees, pixels.
         channels: how many of the backbone's channels.
-        seed: of the choice of channels and of the folds.
-        folds: parts of the cross-fit. The more, the closer its models are to the final one, which has seen all images;
-            with few of them the limits come out too high.
+        seed: of the choice of channels.
         tolerance: see `padim`; 16 pixels of the square for each step.
         n: how many views over the limit prove a defect (of as many as there are).
         alpha: false-reject rate of the part at the uncertain limit.
@@ -70,7 +68,6 @@ class FitSettings:
     size: int = 256
     channels: int = 100
     seed: int = 0
-    folds: int = 10
     tolerance: int = 1
     n: int = 2
     alpha: float = 0.02
@@ -117,7 +114,7 @@ def fit_view(
     work: Path | None = None,
     before: Before | None = None,
 ) -> ViewFit:
-    """Fits one viewpoint: the features of all images once into files, then tile by tile with each fold left out.
+    """Fits one viewpoint: the features of all images once into files, then the Gaussians tile by tile.
 
     Args:
         folder: where the arrays go.
@@ -154,12 +151,10 @@ def fit_view(
             step(i + 1)
         known = before.data_sha256 if before else ()
         _refuse_copies(view, items, hashes, known)
-        order = np.random.default_rng(settings.seed).permutation(len(items)).tolist()
-        folds = [order[k :: settings.folds] for k in range(min(settings.folds, len(items)))]
         prior = Prior(before.gaussians, len(known)) if before else None
         weights = open_weights(folder, lattice)
-        found = fit(bank, folds, settings.tolerance, weights, prior, settings.threads)
-        maps = zip(found.held_out, allowed, strict=True)
+        found = fit(bank, settings.tolerance, weights, prior, settings.threads)
+        maps = zip(found.left_out, allowed, strict=True)
         raw = np.array([raw_score(heat_map(distances, settings.size), counts) for distances, counts in maps])
         error = _store_halved(folder, found.model, bank, settings.size) if settings.storage == "float16" else 0.0
         digests = save_arrays(folder, found.model, channels)
@@ -213,7 +208,7 @@ def _refuse_copies(view: str, items: Sequence[GoodImage], hashes: Sequence[str],
             raise FitError(f"view {view}: {_name(items, i)} is behind the model already: leave it out")
         if digest in first:
             raise FitError(
-                f"view {view}: {_name(items, i)} is a copy of {_name(items, first[digest])}; a copy in two folds would "
+                f"view {view}: {_name(items, i)} is a copy of {_name(items, first[digest])}; a copy would "
                 "make the limits too tight: remove one"
             )
         first[digest] = i

@@ -62,6 +62,19 @@ class Kernel(Protocol):
             moments: (vectors, 16) float64. sums: (sums, 16) float64.
         """
 
+    def gram(
+        self, lattice: Lattice, bank: Features, samples: NDArray[np.int64], weights: Floats, means: Features
+    ) -> Floats:
+        """The products y_j . y_k of the samples' whitened deviations at each position of a tile.
+
+        Args:
+            samples: (n, 3), as in `moments`.
+            weights: (vectors, 16) of the tile. means: (n1, 4, 64), (n2, 2, 32), (n3, 1, 16).
+
+        Returns:
+            (n (n + 1) / 2, 4, 64), for k <= j at j (j + 1) / 2 + k.
+        """
+
     def whiten(
         self, lattice: Lattice, moments: Doubles, sums: Doubles, count: int, regularisation: float, weights: Floats
     ) -> Floats:
@@ -101,18 +114,27 @@ class CompiledKernel:
         sums: Doubles,
     ) -> None:
         n1, n2, n3 = lattice.channels
-        addresses = np.empty((len(samples), 3), np.uint64)
-        strides = np.empty((3, 2), np.int64)
-        for layer, (grid, step) in enumerate(zip(bank, STEPS, strict=True)):
-            image, channel, row, _ = grid.strides
-            jumps = samples @ np.array([image, step * row, step * grid.itemsize])
-            addresses[:, layer] = grid.ctypes.data + jumps
-            strides[layer] = channel // grid.itemsize, row // grid.itemsize
+        addresses, strides = _addresses(bank, samples)
         scratch = np.empty((3 * n3 + 2 * n2 + n1) * len(samples) * LANES)
         self._library.lattice_moments(
             _channels(lattice), len(samples), _pointer(addresses), _pointer(strides),
             _pointers(offsets), _pointer(scratch), _pointer(moments), _pointer(sums),
         )  # fmt: skip
+
+    def gram(
+        self, lattice: Lattice, bank: Features, samples: NDArray[np.int64], weights: Floats, means: Features
+    ) -> Floats:
+        (n1, n2, n3), count = lattice.channels, len(samples)
+        pairs = count * (count + 1) // 2
+        addresses, strides = _addresses(bank, samples)
+        mean_strides = np.array([[k * k * LANES, k * LANES] for k in STEPS], np.int64)
+        scratch = np.empty(((7 * n3 + 2 * n2 + max(n1, n2, n3) + 1) * count + 3 * pairs, LANES), np.float32)
+        out = np.empty((pairs, STEPS[0], STEPS[0] * LANES), np.float32)
+        self._library.lattice_gram(
+            _pointer(weights), _channels(lattice), count, _pointer(addresses), _pointer(strides),
+            _pointers(means), _pointer(mean_strides), _pointer(scratch), _pointer(out),
+        )  # fmt: skip
+        return out
 
     def whiten(
         self, lattice: Lattice, moments: Doubles, sums: Doubles, count: int, regularisation: float, weights: Floats
@@ -126,6 +148,16 @@ class CompiledKernel:
         if failed:
             raise FitError("a covariance is not positive definite; is a feature not a finite number?")
         return deviations
+
+
+def _addresses(bank: Features, samples: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Where each sample begins in each layer, (n, 3); floats from channel to channel and row to row, (3, 2)."""
+    addresses, strides = np.empty((len(samples), 3), np.uint64), np.empty((3, 2), np.int64)
+    for layer, (grid, step) in enumerate(zip(bank, STEPS, strict=True)):
+        image, channel, row, _ = grid.strides
+        addresses[:, layer] = grid.ctypes.data + samples @ np.array([image, step * row, step * grid.itemsize])
+        strides[layer] = channel // grid.itemsize, row // grid.itemsize
+    return addresses, strides
 
 
 @lru_cache(maxsize=1)

@@ -93,6 +93,41 @@ class NumpyKernel:
                 moments[order.c11[place1]] += flat_triangle(x1 @ x1.swapaxes(1, 2))
         sums += np.concatenate([x.sum(-1).T for x in (*firsts, *firsts1)])
 
+    def gram(
+        self,
+        lattice: Lattice,
+        bank: Features,
+        samples: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        means: Features,
+    ) -> NDArray[np.float32]:
+        order, n, sides = lattice.order, lattice.channels, np.tril_indices(len(samples))
+        out = np.empty((len(sides[0]), STEPS[0], STEPS[0] * LANES), np.float32)
+
+        def deviations(layer: int) -> Doubles:
+            """(samples, channels, rows, columns)"""
+            grid, k = bank[layer], STEPS[layer]
+            cut = [grid[i, :, k * r : k * (r + 1), k * c : k * (c + LANES)] for i, r, c in samples]
+            return np.asarray(np.stack(cut).astype(np.float64) - means[layer], np.float64)
+
+        d1, d2, d3 = deviations(0), deviations(1), deviations(2)
+        y3 = triangle(weights, order.c33, n[2]) @ d3[:, :, 0].T  # lanes, channels, samples
+        for place2 in range(4):
+            row2, half = divmod(place2, 2)
+            above = y3[8 * half + _LANE // 2]
+            y2 = triangle(weights, order.c22[place2], n[1]) @ d2[:, :, row2, LANES * half : LANES * (half + 1)].T
+            y2 += matrix(weights, order.c23[place2]) @ above
+            for place1 in below(place2):
+                row1, quarter = divmod(place1, STEPS[0])
+                cut = slice(LANES * quarter, LANES * (quarter + 1))
+                up3, up2 = y3[4 * quarter + _LANE // 4], y2[8 * (quarter % 2) + _LANE // 2]
+                y1 = triangle(weights, order.c11[place1], n[0]) @ d1[:, :, row1, cut].T
+                y1 += matrix(weights, order.c13[place1]) @ up3 + matrix(weights, order.c12[place1]) @ up2
+                y = np.concatenate([up3, up2, y1], 1)
+                products = y.swapaxes(1, 2) @ y
+                out[:, row1, cut] = products[:, sides[0], sides[1]].T
+        return out
+
     def whiten(
         self,
         lattice: Lattice,

@@ -172,18 +172,6 @@ void lattice_score_half(const uint16_t *w, const int *n, int columns, const floa
   score_rows(w, 1, n, columns, x, mean, first, last, rows, out);
 }
 
-/* The distances of one tile. x_strides, mean_strides: for each layer, floats from one channel and from one row to the
-   next. out: 4 rows of 64, out_row floats apart. */
-void lattice_score_tile(const float *w, const int *n, const float *const *x, const int64_t *x_strides,
-                        const float *const *mean, const int64_t *mean_strides, float *out, int64_t out_row) {
-  grid here[3], middle[3];
-  for (int layer = 0; layer < 3; layer++) {
-    here[layer] = (grid){x[layer], x_strides[2 * layer], x_strides[2 * layer + 1]};
-    middle[layer] = (grid){mean[layer], mean_strides[2 * layer], mean_strides[2 * layer + 1]};
-  }
-  score_tile(w, 0, n[0], n[1], n[2], here, middle, out, out_row);
-}
-
 INLINE wide get(const double *p, int64_t k) { return *(const wide *)(p + k * LANES); }
 INLINE void put(double *p, int64_t k, wide v) { *(wide *)(p + k * LANES) = v; }
 
@@ -239,7 +227,8 @@ static void spread_wide(const double *from, int64_t count, int first, int repeat
 }
 
 /* Adds the second moments and the sums of some samples of one tile.
-   x: three pointers (layers 1, 2, 3) for each sample. strides: as in lattice_score_tile. offsets: of each layer, a number a
+   x: three pointers (layers 1, 2, 3) for each sample. strides: for each layer, floats from one channel and from one row to
+   the next. offsets: of each layer, a number a
    channel, taken off everything first. scratch: (3 n3 + 2 n2 + n1) samples 16 doubles. moments: a tile's list. sums: n3; for
    each row and half n2; for each row and quarter n1 vectors. */
 void lattice_moments(const int *n, int samples, const float *const *x, const int64_t *strides,
@@ -436,6 +425,92 @@ int lattice_whiten(const int *n, const double *moments, const double *sums, doub
       }
     }
   return 0;
+}
+
+/* gram[pair] += y[j] y[k] for each pair k <= j of the samples; y: a vector a sample. */
+static void add_pairs(float *gram, const float *y, int samples) {
+  for (int j = 0, pair = 0; j < samples; j++)
+    for (int k = 0; k <= j; k++, pair++)
+      EACH(part, FLOATS) {
+        float *to = gram + pair * LANES + part;
+        store(to, load(to) + load(y + j * LANES + part) * load(y + k * LANES + part));
+      }
+}
+
+/* The products of the whitened deviations of several samples with each other, at each position of a tile.
+   x, strides: as in lattice_moments; mean, mean_strides alike, of the tile's means. scratch: (7 n3 + 2 n2 + max(n) + 1)
+   samples + 3 pairs vectors. out: (pairs, 4, 64), pairs j (j + 1) / 2 + k of samples k <= j. */
+void lattice_gram(const float *w, const int *n, int samples, const float *const *x, const int64_t *strides,
+                  const float *const *mean, const int64_t *mean_strides, float *scratch, float *out) {
+  const int n1 = n[0], n2 = n[1], n3 = n[2], pairs = samples * (samples + 1) / 2;
+  const int64_t start2 = n3 * (n3 + 1) / 2, size2 = n2 * n3 + n2 * (n2 + 1) / 2;
+  const int64_t start1 = start2 + 4 * size2, size1 = n1 * (n3 + n2) + n1 * (n1 + 1) / 2;
+  const int64_t one3 = n3 * LANES, one2 = n2 * LANES, most = n1 > n2 ? (n1 > n3 ? n1 : n3) : (n2 > n3 ? n2 : n3);
+  float *y3 = scratch, *half3 = y3 + samples * one3, *quarter3 = half3 + 2 * samples * one3;
+  float *y2 = quarter3 + 4 * samples * one3, *above2 = y2 + samples * one2, *d = above2 + samples * one2;
+  float *y = d + samples * most * LANES, *gram3 = y + samples * LANES, *gram2 = gram3 + pairs * LANES;
+  float *gram1 = gram2 + pairs * LANES;
+  grid middle[3];
+  for (int layer = 0; layer < 3; layer++)
+    middle[layer] = (grid){mean[layer], mean_strides[2 * layer], mean_strides[2 * layer + 1]};
+#define DEVIATIONS(layer, channels, row, column)                                               \
+  for (int s = 0; s < samples; s++)                                                            \
+    deviation((grid){x[3 * s + layer], strides[2 * layer], strides[2 * layer + 1]}, middle[layer], channels, row, \
+              column, d + s * most * LANES)
+  for (int i = 0; i < 3 * pairs * LANES; i++) gram3[i] = 0;
+  DEVIATIONS(2, n3, 0, 0);
+  int64_t at = 0;
+  for (int i = 0; i < n3; at += ++i) {
+    for (int s = 0; s < samples; s++)
+      EACH(part, FLOATS) {
+        const vec v = dot(w, 0, at, d + s * most * LANES, i + 1, part, (vec){0});
+        store(y3 + s * one3 + i * LANES + part, v);
+        store(y + s * LANES + part, v);
+      }
+    add_pairs(gram3, y, samples);
+  }
+  for (int s = 0; s < samples; s++) {
+    for (int half = 0; half < 2; half++) spread(y3 + s * one3, n3, 8 * half, 2, half3 + (2 * s + half) * one3);
+    for (int part = 0; part < 4; part++) spread(y3 + s * one3, n3, 4 * part, 4, quarter3 + (4 * s + part) * one3);
+  }
+  for (int place = 0; place < 4; place++) {
+    const int row = place / 2, half = place % 2;
+    spread(gram3, pairs, 8 * half, 2, gram2);
+    DEVIATIONS(1, n2, row, half * LANES);
+    at = start2 + place * size2;
+    for (int i = 0; i < n2; at += n3 + ++i) {
+      for (int s = 0; s < samples; s++)
+        EACH(part, FLOATS) {
+          vec v = dot(w, 0, at, half3 + (2 * s + half) * one3, n3, part, (vec){0});
+          v = dot(w, 0, at + n3, d + s * most * LANES, i + 1, part, v);
+          store(y2 + s * one2 + i * LANES + part, v);
+          store(y + s * LANES + part, v);
+        }
+      add_pairs(gram2, y, samples);
+    }
+    for (int quarter = 2 * half; quarter < 2 * half + 2; quarter++) {
+      for (int s = 0; s < samples; s++) spread(y2 + s * one2, n2, 8 * (quarter % 2), 2, above2 + s * one2);
+      for (int fine = 2 * row; fine < 2 * row + 2; fine++) {
+        spread(gram2, pairs, 8 * (quarter % 2), 2, gram1);
+        DEVIATIONS(0, n1, fine, quarter * LANES);
+        at = start1 + (4 * fine + quarter) * size1;
+        for (int i = 0; i < n1; at += n3 + n2 + ++i) {
+          for (int s = 0; s < samples; s++)
+            EACH(part, FLOATS) {
+              vec v = dot(w, 0, at, quarter3 + (4 * s + quarter) * one3, n3, part, (vec){0});
+              v = dot(w, 0, at + n3, above2 + s * one2, n2, part, v);
+              v = dot(w, 0, at + n3 + n2, d + s * most * LANES, i + 1, part, v);
+              store(y + s * LANES + part, v);
+            }
+          add_pairs(gram1, y, samples);
+        }
+        for (int pair = 0; pair < pairs; pair++)
+          for (int lane = 0; lane < LANES; lane++)
+            out[(pair * 4 + fine) * 64 + quarter * LANES + lane] = gram1[pair * LANES + lane];
+      }
+    }
+  }
+#undef DEVIATIONS
 }
 
 /* How many vectors of 16 doubles lattice_whiten needs as scratch. */

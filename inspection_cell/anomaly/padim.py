@@ -1,4 +1,4 @@
-"""PaDiM's Gaussian at every position, exact (Defard et al. 2021, Sec. III), tile by tile: fitted, cross-fitted, scored.
+"""PaDiM's Gaussian at every position, exact (Defard et al. 2021, Sec. III), tile by tile: fitted, left out, scored.
 
 The features of all images lie in a bank on disk; what is in memory at a time is one tile of them (see `lattice`), so it
 does not grow with the size of the heat map, and a fit of everything costs little more than reading the bank once.
@@ -10,7 +10,7 @@ samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from inspection_cell.anomaly.kernel import kernel, score
 from inspection_cell.anomaly.lattice import LANES, STEPS, Features, Lattice, pad_columns
 from inspection_cell.anomaly.recover import moments_of
 
+Doubles = NDArray[np.float64]
 REGULARISATION = 0.01
 """Added to the covariance's diagonal (PaDiM Sec. III-A)."""
 _SAMPLES = 48
@@ -54,15 +55,15 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class CrossFit:
-    """A model of all images, and each image of the bank's distances by a model that has not seen it.
+class Fitted:
+    """A model of all images, and each image of the bank's distances by a model of all the others.
 
     Attributes:
-        held_out: (images, 4 rows, 4 columns) float32; nothing without folds.
+        left_out: (images, 4 rows, 4 columns) float32; nothing where it was not asked for.
     """
 
     model: Gaussians
-    held_out: NDArray[np.float32]
+    left_out: NDArray[np.float32]
 
 
 def distance_map(model: Gaussians, features: Features, threads: int = 1) -> NDArray[np.float32]:
@@ -85,34 +86,29 @@ def distance_map(model: Gaussians, features: Features, threads: int = 1) -> NDAr
 
 def fit(
     bank: FeatureBank,
-    folds: Sequence[Sequence[int]],
     tolerance: int = 0,
     weights: NDArray[np.float32] | None = None,
     prior: Prior | None = None,
     threads: int = 1,
+    leave_out: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> CrossFit:
-    """The Gaussians of all images of a bank.
+) -> Fitted:
+    """The Gaussians of all images of a bank, and how far each image is from those of all the others.
 
     Args:
-        folds: which images are left out together for the cross-fit; every image in exactly one of them. One fold of all
-            images: no cross-fit.
         tolerance: coarse cells to each side whose samples count too; at most the bank's border.
         weights: where the model's weights go, e.g. a file that is mapped; None makes an array.
         prior: what was learned before, with the same tolerance: the result is that of all its images and the bank's.
+        leave_out: whether the second answer is wanted.
         progress: called with tiles done and in all.
 
     Raises:
-        FitError: fewer than two images in a fit, or a feature that is not finite.
+        FitError: too few images, or a feature that is not finite.
     """
     lattice = bank.lattice
-    images = sorted(i for fold in folds for i in fold)
-    if images != list(range(bank.images)):
-        raise FitError(f"the folds name images {images}, the bank has {bank.images}: name each once")
-    before = prior.images if prior else 0
-    least = before + bank.images - (max(map(len, folds)) if len(folds) > 1 else 0)
-    if least < 2:
-        raise FitError(f"{least} image(s): a covariance needs at least two")
+    total = bank.images + (prior.images if prior else 0)
+    if total - leave_out < 2:
+        raise FitError(f"{total} image(s): a covariance needs at least two" + ", one more to leave one out" * leave_out)
     if weights is None:
         weights = np.empty((lattice.tiles, lattice.order.vectors, LANES), np.float32)
     m1, m2, m3 = (
@@ -120,69 +116,93 @@ def fit(
         for n, k in zip(lattice.channels, STEPS, strict=True)
     )
     model = Gaussians(lattice, weights, (m1, m2, m3))
-    cross = len(folds) > 1
-    held_out = np.empty((bank.images * cross, STEPS[0] * lattice.rows, STEPS[0] * lattice.padded), np.float32)
+    left_out = np.empty((bank.images * leave_out, STEPS[0] * lattice.rows, STEPS[0] * lattice.padded), np.float32)
     offsets = bank.offsets()
     places = list(lattice.places())
 
     def fit_one(place: tuple[int, int, int]) -> None:
-        _fit_tile(bank, folds, tolerance, offsets, place, model, held_out, prior)
+        second, first = _tile_moments(bank, tolerance, offsets, place, prior)
+        count = total * (2 * tolerance + 1) ** 2
+        _fit_tile(model, offsets, place, second, first, count)
+        if leave_out:
+            _leave_out_tile(bank, tolerance, offsets, place, second, first, count, left_out)
 
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(fit_one, places), start=1):
             progress(done, len(places))
-    return CrossFit(model, held_out[:, :, : STEPS[0] * lattice.columns])
+    return Fitted(model, left_out[:, :, : STEPS[0] * lattice.columns])
+
+
+def _tile_moments(
+    bank: FeatureBank, tolerance: int, offsets: Features, place: tuple[int, int, int], prior: Prior | None
+) -> tuple[Doubles, Doubles]:
+    """Second and first moments of one tile, of the bank's images and those behind the prior."""
+    lattice, (number, row, column) = bank.lattice, place
+    second = np.zeros((lattice.order.vectors, LANES))
+    first = np.zeros((lattice.order.sums, LANES))
+    samples = bank.samples(range(bank.images), row, column, tolerance)
+    for start in range(0, len(samples), _SAMPLES):
+        kernel().moments(lattice, bank.grids, samples[start : start + _SAMPLES], offsets, second, first)
+    if prior is not None:
+        means, count = _cut(prior.model.means, row, column), prior.images * (2 * tolerance + 1) ** 2
+        known = moments_of(lattice, prior.model.weights[number], means, offsets, count, REGULARISATION)
+        second += known[0]
+        first += known[1]
+    return second, first
 
 
 def _fit_tile(
+    model: Gaussians, offsets: Features, place: tuple[int, int, int], second: Doubles, first: Doubles, count: int
+) -> None:
+    """Writes the model of one tile."""
+    number, row, column = place
+    deviations = kernel().whiten(model.lattice, second, first, count, REGULARISATION, model.weights[number])
+    means = _tile_means(model.lattice, deviations, offsets)
+    for mean, part, k in zip(model.means, means, STEPS, strict=True):
+        mean[:, k * row : k * (row + 1), k * column : k * (column + LANES)] = part
+
+
+def _leave_out_tile(
     bank: FeatureBank,
-    folds: Sequence[Sequence[int]],
     tolerance: int,
     offsets: Features,
     place: tuple[int, int, int],
-    model: Gaussians,
-    held_out: NDArray[np.float32],
-    prior: Prior | None,
+    second: Doubles,
+    first: Doubles,
+    count: int,
+    left_out: NDArray[np.float32],
 ) -> None:
-    """The model of one tile, and its part of the images' distances by the models without them."""
-    chosen, lattice, (number, row, column) = kernel(), bank.lattice, place
-    vectors, sums = lattice.order.vectors, lattice.order.sums
-    second = np.zeros((len(folds), vectors, LANES))
-    first = np.zeros((len(folds), sums, LANES))
-    for fold, images in enumerate(folds):
-        samples = bank.samples(images, row, column, tolerance)
-        for start in range(0, len(samples), _SAMPLES):
-            chosen.moments(lattice, bank.grids, samples[start : start + _SAMPLES], offsets, second[fold], first[fold])
-    shifts = (2 * tolerance + 1) ** 2
-    all_second, all_first, total = second.sum(0), first.sum(0), bank.images
-    if prior is not None:
-        total += prior.images
-        tile_means = _cut(prior.model.means, row, column)
-        known = moments_of(
-            lattice, prior.model.weights[number], tile_means, offsets, prior.images * shifts, REGULARISATION
-        )
-        all_second += known[0]
-        all_first += known[1]
-    deviations = chosen.whiten(lattice, all_second, all_first, total * shifts, REGULARISATION, model.weights[number])
+    """Writes each image's distances in one tile by the model of all the other images, without fitting those.
+
+    Without the s samples of an image, deviations D from the mean of all n, the covariance is (see the tests)
+
+        C_-A = (n - 1) / (n - s - 1) [C' - D B D^T / (n - 1)],  B = I + 1 1^T / (n - s),
+
+    with C' the covariance of all and (n - s - 1) / (n - 1) of the regularisation; the image itself lies D v from the
+    others' mean, v = 1 / (n - s) and 1 more at the sample that is not shifted. By Woodbury's identity its squared
+    distance needs only the products G = D^T C'^-1 D:
+
+        (n - s - 1) / (n - 1) [v^T G v + v^T G ((n - 1) (I - 1 1^T / n) - G)^-1 G v].
+    """
+    lattice, (_, row, column) = bank.lattice, place
+    s = (2 * tolerance + 1) ** 2
+    share = (count - s - 1) / (count - 1)
+    weights = np.empty((lattice.order.vectors, LANES), np.float32)
+    deviations = kernel().whiten(lattice, second, first, count, share * REGULARISATION, weights)
     means = _tile_means(lattice, deviations, offsets)
-    for mean, part, k in zip(model.means, means, STEPS, strict=True):
-        mean[:, k * row : k * (row + 1), k * column : k * (column + LANES)] = part
-    if not len(held_out):
-        return
-    alone = Lattice(lattice.channels, 1, LANES)
-    weights = np.empty((1, vectors, LANES), np.float32)
-    for fold, images in enumerate(folds):
-        count = (total - len(images)) * shifts
-        deviations = chosen.whiten(
-            lattice, all_second - second[fold], all_first - first[fold], count, REGULARISATION, weights[0]
-        )
-        means = _tile_means(lattice, deviations, offsets)
-        distances = np.empty((STEPS[0], STEPS[0] * LANES), np.float32)
-        for i in images:
-            chosen.score(alone, weights, means, bank.tile(i, row, column), range(1), distances)
-            held_out[i, STEPS[0] * row : STEPS[0] * (row + 1), STEPS[0] * column : STEPS[0] * (column + LANES)] = (
-                distances
-            )
+    lower = np.tril_indices(s)
+    v = np.full(s, 1 / (count - s))
+    v[s // 2] += 1
+    rest = (count - 1) * (np.eye(s) - 1 / count)
+    rows, columns = (slice(STEPS[0] * at, STEPS[0] * (at + n)) for at, n in ((row, 1), (column, LANES)))
+    for image in range(bank.images):
+        samples = bank.samples([image], row, column, tolerance)
+        products = kernel().gram(lattice, bank.grids, samples, weights, means)
+        gram = np.empty((*products.shape[1:], s, s))
+        gram[..., lower[0], lower[1]] = gram[..., lower[1], lower[0]] = np.moveaxis(products, 0, -1)
+        gv = gram @ v
+        squared = share * (gv @ v + (gv * np.linalg.solve(rest - gram, gv[..., None])[..., 0]).sum(-1))
+        left_out[image, rows, columns] = np.sqrt(np.maximum(squared, 0))
 
 
 def _cut(grids: Features, row: int, column: int) -> Features:

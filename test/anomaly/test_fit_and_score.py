@@ -22,7 +22,7 @@ from inspection_cell.anomaly.score import load_model, load_models
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "backbone"
 HAZELNUTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "hazelnut_toy"
-SETTINGS = FitSettings(size=64, channels=40, folds=4)
+SETTINGS = FitSettings(size=64, channels=40)
 VIEWS = {"g1.front": 0, "g1.back": 1}
 
 
@@ -202,7 +202,7 @@ def test_bad_training_data_is_named(backbone, tmp_path):
 def test_real_hazelnuts(backbone, tmp_path):
     good = [read_image(p.path) for p in labelled_images(HAZELNUTS) if p.is_good]
     training = sorted((HAZELNUTS / "train" / "good").iterdir())
-    result = fit_views({"view": training}, backbone, tmp_path, FitSettings(size=128, folds=4, n=1))
+    result = fit_views({"view": training}, backbone, tmp_path, FitSettings(size=128, n=1))
     model = load_models(tmp_path)["view"]
     found = inspect_folder(model, HAZELNUTS, tmp_path / "worst.png")
     assert found.image_auroc > 0.8 and found.pixel_auroc > 0.85

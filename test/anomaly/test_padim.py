@@ -68,7 +68,7 @@ def bank_of(images, folder, border=0):
 
 
 def fitted(images, folder, tolerance=0):
-    return fit(bank_of(images, folder, tolerance), [range(len(images))], tolerance).model
+    return fit(bank_of(images, folder, tolerance), tolerance, leave_out=False).model
 
 
 @pytest.fixture(params=["numpy", *(name for name, _ in VARIANTS)])
@@ -100,7 +100,7 @@ def test_same_distances_as_plain_padim(implementation, tmp_path, seed, images, c
 
 def test_wide_grids_several_tiles_and_threads(implementation, tmp_path):
     *training, test = make_features(np.random.default_rng(8), 12, 35, (2, 3, 5))
-    found = fit(bank_of(training, tmp_path), [range(len(training))], threads=2).model
+    found = fit(bank_of(training, tmp_path), threads=2, leave_out=False).model
     for threads in (1, 3):
         np.testing.assert_allclose(distance_map(found, test, threads), plain_distances(training, test), rtol=1e-5)
 
@@ -108,7 +108,7 @@ def test_wide_grids_several_tiles_and_threads(implementation, tmp_path):
 def test_as_many_channels_and_images_as_in_practice(implementation, tmp_path):
     images = make_features(np.random.default_rng(7), 61, 16, (20, 40, 40))
     lattice = Lattice((20, 40, 40), 16, 16)
-    found = fit(bank_of(images[:60], tmp_path), [range(60)], threads=2).model
+    found = fit(bank_of(images[:60], tmp_path), threads=2, leave_out=False).model
     assert found.lattice == lattice and np.isfinite(found.weights).all()
     # plain PaDiM at some positions; all would take minutes
     vectors = np.stack([plain_vectors(f)[:, ::9, ::11] for f in images[:60]])
@@ -127,15 +127,23 @@ def test_tolerance_is_plain_padim_on_shifted_images(implementation, tmp_path):
     np.testing.assert_allclose(distance_map(fitted(training, tmp_path, 1), test), expected, rtol=1e-5)
 
 
-def test_cross_fitted_distances_are_those_of_a_fit_without_the_fold(implementation, tmp_path):
-    images = make_features(np.random.default_rng(1), 12, coarse=4)
-    folds = [range(0, 12, 3), range(1, 12, 3), range(2, 12, 3)]
-    found = fit(bank_of(images, tmp_path, 1), folds, tolerance=1)
-    for fold in folds:
-        (tmp_path / str(fold.start)).mkdir()
-        without = fitted([f for i, f in enumerate(images) if i not in fold], tmp_path / str(fold.start), 1)
-        for i in fold:
-            np.testing.assert_allclose(found.held_out[i], distance_map(without, images[i]), rtol=1e-5)
+@pytest.mark.parametrize("tolerance", [0, 1])
+@pytest.mark.parametrize("count", [4, 12])
+def test_left_out_distances_are_those_of_a_fit_without_the_image(implementation, tmp_path, tolerance, count):
+    images = make_features(np.random.default_rng(count), count, coarse=4)
+    found = fit(bank_of(images, tmp_path, tolerance), tolerance)
+    for i in range(count):
+        (tmp_path / str(i)).mkdir()
+        without = fitted([*images[:i], *images[i + 1 :]], tmp_path / str(i), tolerance)
+        np.testing.assert_allclose(found.left_out[i], distance_map(without, images[i]), rtol=2e-4)
+
+
+def test_left_out_with_more_dimensions_than_images(implementation, tmp_path):
+    images = make_features(np.random.default_rng(9), 14, 16, (14, 29, 57))
+    found = fit(bank_of(images, tmp_path))
+    (tmp_path / "without").mkdir()
+    expected = distance_map(fitted(images[1:], tmp_path / "without"), images[0])
+    np.testing.assert_allclose(found.left_out[0], expected, rtol=2e-3)
 
 
 @pytest.mark.parametrize("tolerance", [0, 1])
@@ -144,13 +152,12 @@ def test_learning_on_from_a_model_is_fitting_all_images(implementation, tmp_path
     for name in ("all", "first", "rest"):
         (tmp_path / name).mkdir()
     first = Prior(fitted(images[:13], tmp_path / "first", tolerance), 13)
-    folds = [range(4), range(4, 7)]
-    found = fit(bank_of(images[13:], tmp_path / "rest", tolerance), folds, tolerance, prior=first)
-    at_once = fit(bank_of(images, tmp_path / "all", tolerance), [range(13), range(13, 17), range(17, 20)], tolerance)
+    found = fit(bank_of(images[13:], tmp_path / "rest", tolerance), tolerance, prior=first)
+    at_once = fit(bank_of(images, tmp_path / "all", tolerance), tolerance)
     for features in images[:3]:
         expected = distance_map(at_once.model, features)
         np.testing.assert_allclose(distance_map(found.model, features), expected, rtol=1e-5)
-    np.testing.assert_allclose(found.held_out, at_once.held_out[13:], rtol=1e-5)
+    np.testing.assert_allclose(found.left_out, at_once.left_out[13:], rtol=1e-4)
 
 
 def test_half_precision_stays_close(implementation, tmp_path):
@@ -164,11 +171,9 @@ def test_half_precision_stays_close(implementation, tmp_path):
 def test_wrong_banks_and_features_are_refused(tmp_path):
     images = make_features(np.random.default_rng(3), 4)
     with pytest.raises(FitError, match="at least two"):
-        fit(bank_of(images[:1], tmp_path), [[0]])
-    with pytest.raises(FitError, match="at least two"):
-        fit(bank_of(images[:2], tmp_path), [[0], [1]])
-    with pytest.raises(FitError, match="name each once"):
-        fit(bank_of(images, tmp_path), [[0, 1], [1, 2]])
+        fit(bank_of(images[:1], tmp_path), leave_out=False)
+    with pytest.raises(FitError, match="one more to leave one out"):
+        fit(bank_of(images[:2], tmp_path))
     model = fitted(images, tmp_path)
     with pytest.raises(FitError, match="for a model of"):
         distance_map(model, images[0][::-1])
