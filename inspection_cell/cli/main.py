@@ -14,6 +14,7 @@ MODULES = {
     "run_commands": ("up", "simulate", "present", "schema"),
     "demo_command": ("demo", "commission"),
     "anomaly_commands": ("fit-anomaly", "inspect-folder", "evaluate-anomaly", "describe-backbone"),
+    "export_command": ("export-anomaly",),
     "record_commands": ("parts", "show"),
 }
 
