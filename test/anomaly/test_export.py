@@ -35,7 +35,7 @@ def part(seed, defect=False):
 
 
 def fit(folder, backbone, size, storage="float32", channels=40):
-    settings = FitSettings(size=size, channels=channels, folds=4, n=1, storage=storage)
+    settings = FitSettings(size=size, channels=channels, n=1, storage=storage)
     fit_views({"g1.top": [part(seed) for seed in range(12)]}, backbone, folder, settings)
     return folder / "g1.top"
 
