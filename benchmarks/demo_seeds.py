@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from common import finish, machine, own_domain, parser, print_table
-from scipy.stats import beta
 
+from inspection_cell.anomaly.curves import Share
 from inspection_cell.cli.commissioning import commission_simulated, is_commissioned, progress_bar
 from inspection_cell.cli.simulated_line import Inspected, SimulatedLine, derive_config, good_parts, mixed_parts
 from inspection_cell.core.verdict import Verdict
@@ -88,7 +88,7 @@ def judge(by_seed: list[list[Inspected]], fresh: list[Inspected], rate: float) -
     figure = f"{sum(len(s) for s in by_seed)} parts of {len(by_seed)} seeds"
     if fresh:
         rejected = [i for i in fresh if i.verdict.verdict is not Verdict.PASS]
-        low, high = exact_interval(len(rejected), len(fresh))
+        low, high = Share(len(rejected), len(fresh)).interval()
         for item in rejected:
             print(f"fresh {item.truth.serial}: {said(item)}")
         figure += f"; {len(rejected)} of {len(fresh)} fresh good parts not passed, 95 % {low:.1%} to {high:.1%}"
@@ -101,13 +101,6 @@ def said(item: Inspected) -> str:
     """Verdict and first reasons."""
     reasons = ", ".join(f"{r.code.name} {r.subject}: {r.text}" for r in item.verdict.reasons[:2])
     return f"{item.verdict.verdict.name} {reasons}"
-
-
-def exact_interval(hits: int, trials: int) -> tuple[float, float]:
-    """Clopper-Pearson, 95 %."""
-    low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, trials - hits)) if hits < trials else 1.0
-    return low, high
 
 
 if __name__ == "__main__":

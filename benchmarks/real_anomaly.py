@@ -25,14 +25,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from common import finish, parser
+from real_sets import add_data, backbones, missing
 
-from inspection_cell.anomaly.backbone import Backbone, load_backbone
+from inspection_cell.anomaly.backbone import Backbone
 from inspection_cell.anomaly.evaluate import training_images
 from inspection_cell.anomaly.fit import FitSettings, fit_views
 from inspection_cell.anomaly.inspect_folder import inspect_folder
 from inspection_cell.anomaly.score import load_models
 
-ROOT = Path(__file__).resolve().parents[1]
 PEER = {"hazelnut_toy": 1.00, "aws_cookies": 0.93, "metal_plate": 0.63}
 """Image AUROC of a MobileNet trunk, untuned."""
 
@@ -70,23 +70,19 @@ def beats(figures: dict[str, float]) -> bool:
 def main() -> int:
     """Prints the table; 0 where the claim holds."""
     given = parser(__doc__, "every second test image")
-    given.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="where the real sets are")
+    add_data(given)
     arguments = given.parse_args()
-    missing = [name for name in (*PEER, "backbone") if not (arguments.data / name).is_dir()]
-    if missing:
-        print(f"SHORT: not measured, {arguments.data} lacks {', '.join(missing)}")
+    if lacking := missing(arguments.data):
+        print(f"SHORT: not measured, {arguments.data} lacks {lacking}")
         return 1
     every = 2 if arguments.quick else 1
-    backbones = {
-        "SqueezeNet": load_backbone(next((arguments.data / "backbone").glob("*.onnx"))),
-        "ours": load_backbone(ROOT / "models" / "backbone"),
-    }
+    networks = backbones(arguments.data)
     start = time.perf_counter()
     figures: dict[str, float] = {}
     columns = f"{'image AUROC':>12}{'pixel AUROC':>12}{'on defect':>11}{'good held':>11}{'defects over':>14}{'ms':>6}"
     print(f"{'set':<14}{'backbone':<12}{columns}")
     for set_name in PEER:
-        for name, backbone in backbones.items():
+        for name, backbone in networks.items():
             row = measure(backbone, arguments.data / set_name, every)
             print(
                 f"{set_name:<14}{name:<12}{row.image_auroc:12.3f}{row.pixel_auroc:12.3f}"
