@@ -71,8 +71,8 @@ class Backbone:
         """
         batch = preprocess(image, mapping, self._mean, self._std, self.card.channel_order)
         answers = self.load(channels).run(batch)
-        outputs = zip(answers, self.card.outputs, strict=True)
-        grids = [to_grid(answer[0], output, mapping.size) for answer, output in outputs]
+        outputs = zip(answers, channels, self.card.outputs, strict=True)
+        grids = [to_grid(answer[0, : len(chosen)], output, mapping.size) for answer, chosen, output in outputs]
         if not all(np.isfinite(grid).all() for grid in grids):
             raise ModelError(f"backbone {self.card.name}: features that are not finite")
         return grids[0], grids[1], grids[2]

@@ -125,7 +125,11 @@ def _build(folder: Path, package: Package, backbone: Backbone) -> bytes:
     graph = _Graph()
     _normalise(graph, card, f"network/{card.input}")
     graph.nodes.extend(model.graph.node)
-    features = zip((f"network/{name}" for name in names), shapes, card.outputs, strict=True)
+    chosen = [  # the network adds channels of zeros
+        graph.add("Gather", [f"network/{name}", graph.constant(np.arange(len(channels)))], axis=1)
+        for name, channels in zip(names, package.channels, strict=True)
+    ]
+    features = zip(chosen, shapes, card.outputs, strict=True)
     grids = [_grid(graph, name, shape, output, size) for name, shape, output in features]
     heat = _heat(graph, _distances(graph, package.gaussians, grids), size)
     _score(graph, heat, package)

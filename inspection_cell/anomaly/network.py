@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _BY_CHANNEL = ("Relu", "Clip", "LeakyRelu", "Identity", "Add")
 """Each channel of the output needs only the same channel of the inputs."""
+_POOLS = ("MaxPool", "AveragePool")
 _WITH_WEIGHTS = ("Conv", "BatchNormalization")
 """The weights' first axis is the output's channels."""
 
@@ -28,7 +29,9 @@ def expose(onnx_bytes: bytes, names: Sequence[str]) -> bytes:
 
 
 def select_channels(onnx_bytes: bytes, channels: Mapping[str, NDArray[np.int64]]) -> bytes:
-    """The network whose outputs have only these channels, under the same names.
+    """The network whose outputs have only these channels, under the same names, and zeros up to a multiple of 16.
+
+    Sixteen is how many channels runtimes compute side by side; other numbers they compute more slowly.
 
     What nobody else needs is not computed: the choice moves up through additions, concatenations and functions of
     single values into the weights of the convolutions. The numbers of the chosen channels stay the same.
@@ -40,9 +43,18 @@ def select_channels(onnx_bytes: bytes, channels: Mapping[str, NDArray[np.int64]]
 
     model = onnx.load_from_string(onnx_bytes)
     graph = _Graph(model.graph)
-    chosen = [graph.choose(name, places, used_elsewhere=0) for name, places in channels.items()]
+    chosen = [graph.output(name, places) for name, places in channels.items()]
     graph.put_outputs(list(channels), chosen)
     return bytes(model.SerializeToString())
+
+
+class _UnknownChannels(Exception):
+    """How many channels a tensor has cannot be seen from the graph."""
+
+
+def padded(count: int) -> int:
+    """The next multiple of 16."""
+    return -(-count // 16) * 16
 
 
 class _Graph:
@@ -52,25 +64,40 @@ class _Graph:
         self._graph = graph
         self._makers = {output: node for node in graph.node for output in node.output}
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:  # exporters share equal weights through Identity nodes
+            if node.op_type == "Identity" and node.input[0] in self._constants:
+                self._constants[node.output[0]] = self._constants[node.input[0]]
         self._uses = Counter(name for node in graph.node for name in node.input)
 
-    def choose(self, name: str, places: NDArray[np.int64], used_elsewhere: int = 1) -> str:
-        """The name of a tensor with these channels of tensor `name`, which `used_elsewhere` nodes may need whole."""
+    def output(self, name: str, places: NDArray[np.int64]) -> str:
+        """The name of a tensor with these channels of an output first."""
+        try:
+            return self.choose(name, places, padded(len(places)), 0)
+        except _UnknownChannels:
+            return self._add("Gather", [name, self._constant(places)], axis=1)
+
+    def choose(self, name: str, places: NDArray[np.int64], total: int, used_elsewhere: int = 1) -> str:
+        """The name of a tensor with these channels of tensor `name` and zeros, `total` in all.
+
+        `used_elsewhere`: so many nodes may need the tensor whole.
+        """
         node = self._makers.get(name)
         if node is None or self._uses[name] > used_elsewhere or not self._moves_through(node):
-            return self._add("Gather", [name, self._constant(places)], axis=1)
+            return self._pick(name, places, total)
         if node.op_type in _WITH_WEIGHTS:
-            weights = [self._constant(self._values(part)[places]) for part in node.input[1:]]
+            weights = [self._constant(_rows(self._values(part)[places], total)) for part in node.input[1:]]
             inputs = [node.input[0], *weights]
         elif node.op_type == "Concat":
             starts = np.cumsum([0, *(self._channels(part) for part in node.input)])
             parts = zip(node.input, starts[:-1], starts[1:], strict=True)
             mine = [(part, places[(places >= a) & (places < b)] - a) for part, a, b in parts]
-            inputs = [self.choose(part, some) for part, some in mine if len(some)]
+            counts = [len(some) for _, some in mine]
+            counts[-1] += total - len(places)
+            inputs = [self.choose(part, some, n) for (part, some), n in zip(mine, counts, strict=True) if n]
         elif node.op_type == "Add":
-            inputs = [self.choose(part, places) for part in node.input]
+            inputs = [self.choose(part, places, total) for part in node.input]
         else:
-            inputs = [self.choose(node.input[0], places), *node.input[1:]]
+            inputs = [self.choose(node.input[0], places, total), *node.input[1:]]
         made = self._add(node.op_type, inputs)
         self._makers[made].attribute.extend(node.attribute)
         return made
@@ -111,11 +138,27 @@ class _Graph:
             return not any(part in self._constants for part in node.input)
         return node.op_type in _BY_CHANNEL
 
+    def _pick(self, name: str, places: NDArray[np.int64], total: int) -> str:
+        """These channels of a tensor and zeros, by a convolution whose weights are 0 and 1.
+
+        It gives the same numbers as picking them out, and stays in the layout in which runtimes compute convolutions:
+        picking costs them a conversion of the whole tensor.
+        """
+        count = self._channels(name)
+        if not count:
+            raise _UnknownChannels(name)
+        chosen = np.zeros((total, count, 1, 1), np.float32)
+        chosen[np.arange(len(places)), places] = 1
+        return self._add("Conv", [name, self._constant(chosen)])
+
     def _channels(self, name: str) -> int:
         """How many channels a tensor has; 0 where that is not known."""
         node = self._makers.get(name)
-        while node is not None and node.op_type in _BY_CHANNEL:
+        while node is not None and node.op_type in (*_BY_CHANNEL, *_POOLS):
             node = self._makers.get(node.input[0])
+        if node is not None and node.op_type == "Concat":
+            parts = [self._channels(part) for part in node.input]
+            return sum(parts) if all(parts) else 0
         if node is None or node.op_type not in _WITH_WEIGHTS or node.input[1] not in self._constants:
             return 0
         return int(self._constants[node.input[1]].dims[0])
@@ -141,3 +184,8 @@ class _Graph:
         self._graph.node.append(helper.make_node(kind, inputs, [name], **attributes))
         self._makers[name] = self._graph.node[-1]
         return name
+
+
+def _rows(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """Values with zeros below, (count, ...)."""
+    return np.concatenate([values, np.zeros((count - len(values), *values.shape[1:]), values.dtype)])
