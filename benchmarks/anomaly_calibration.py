@@ -74,7 +74,7 @@ def judge(views: Views, fitted: Sequence[int], held: Sequence[int], backbone: Ba
         models = {view: load_model(out / view, backbone) for view in views}
         scores = [[models[view].score(items[i]).score for view, items in views.items()] for i in held]
     # alpha changes the limits alone, not the models
-    limits = [fit_limits(result.cross_fitted, n, alpha, settings.critical_factor) for alpha in ALPHAS]
+    limits = [fit_limits(result.left_out, n, alpha, settings.critical_factor) for alpha in ALPHAS]
     assert limits[0] == result.limits
     statistics = np.array([part_statistic(row, n, settings.critical_factor) for row in scores])
     return HeldOut(

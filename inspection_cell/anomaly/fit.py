@@ -33,13 +33,13 @@ class FitResult:
     Attributes:
         limits: of the part.
         hashes: of each viewpoint's package, for the recipe.
-        cross_fitted: (parts, views) normalised scores, each by a model that has not seen the part.
+        left_out: (parts, views) normalised scores, each by a model that has not seen the part.
         warnings: what a person should look at: sizes that differ, outliers, too few parts for alpha.
     """
 
     limits: Limits
     hashes: dict[str, str]
-    cross_fitted: NDArray[np.float64]
+    left_out: NDArray[np.float64]
     warnings: tuple[str, ...]
 
 
@@ -89,8 +89,8 @@ def update_views(
 ) -> FitResult:
     """Learns more good parts: the models of `folder` and these images give those of all images together.
 
-    The Gaussians are the same as those of a new fit. The limits come from the scores that the earlier images had when
-    they were cross-fitted, and from the new ones', cross-fitted now.
+    The Gaussians are the same as those of a new fit. The limits come from the leave-one-out scores that the earlier
+    images had then, and from the new ones' now.
 
     Raises:
         FitError: other views than the models', different numbers of parts, an image that was learned already, or models

@@ -1,4 +1,4 @@
-"""Fitting the model of one viewpoint: features of its good images, Gaussians, each image's cross-fitted score."""
+"""Fitting the model of one viewpoint: features of its good images, Gaussians, each image's leave-one-out score."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ViewFit:
     """One viewpoint after its fit, before the part's limits are known.
 
     Attributes:
-        raw: (images,) cross-fitted scores, of the images before (see `Before`) first.
+        raw: (images,) leave-one-out scores, of the images before (see `Before`) first.
         digests: sha256 of the written arrays, by name.
         data_sha256: of each image, in the order of `raw`.
         warnings: what a person should look at.

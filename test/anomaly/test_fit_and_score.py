@@ -130,7 +130,7 @@ def test_half_the_storage_and_the_same_scores(backbone, tmp_path):
     images = [part(seed) for seed in range(12)]
     exact = fit_views({"v": images}, backbone, tmp_path / "exact", replace(SETTINGS, n=1))
     half = fit_views({"v": images}, backbone, tmp_path / "half", replace(SETTINGS, n=1, storage="float16"))
-    np.testing.assert_array_equal(exact.cross_fitted, half.cross_fitted)
+    np.testing.assert_array_equal(exact.left_out, half.left_out)
     models = [load_models(tmp_path / name)["v"] for name in ("exact", "half")]
     assert [load_package(tmp_path / n / "v").gaussians.weights.itemsize for n in ("exact", "half")] == [4, 2]
     assert not models[1].card.warnings and {p.name for p in (tmp_path / "half" / "v").glob("*half*")} == set()
@@ -173,7 +173,7 @@ def test_a_fit_that_was_cut_off_goes_on(backbone, tmp_path):
     resumed = fit_views({"v": images}, spied, tmp_path / "resumed", replace(SETTINGS, n=1), work=tmp_path / "work")
     assert len(computed) == 3, "the first nine images' features were there"
     at_once = fit_views({"v": images}, backbone, tmp_path / "once", replace(SETTINGS, n=1))
-    np.testing.assert_array_equal(resumed.cross_fitted, at_once.cross_fitted)
+    np.testing.assert_array_equal(resumed.left_out, at_once.left_out)
     fit_views({"v": images}, spied, tmp_path / "other", replace(SETTINGS, n=1, size=128), work=tmp_path / "work")
     assert len(computed) == 15, "features of another size are of no use"
 
