@@ -2,8 +2,9 @@
 
 The scores must be leave-one-out: each good part judged by a model of all the others. With fewer parts than dimensions
 a model's own training parts score far too low, and every new good part would be above their maximum. Leaving out more
-than one at a time makes models of fewer parts than the final one, and limits that are too high: on metal_plate a
-five-fold cross-fit found 23 % of the defects where leave-one-out finds 94 %.
+than one at a time makes models of fewer parts than the final one, and limits that are too high: on metal_plate
+(SqueezeNet, 256 pixels) a five-fold cross-fit found 23 % of the defects and held back 0 of 26 new good images, where
+leave-one-out finds 94 % and holds back 4.
 """
 
 from __future__ import annotations
