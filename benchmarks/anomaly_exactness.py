@@ -48,6 +48,7 @@ class Row:
     """One size: largest relative differences, and rank correlations of the scores."""
 
     size: int
+    scored: int
     pixel32: float
     share32: float
     share16: float
@@ -86,7 +87,7 @@ def reference_maps(good: list[Features], tests: list[Features]) -> list[NDArray[
         inverse = np.linalg.inv(covariance + REGULARISATION * np.eye(samples.shape[-1]))
         for found, test in zip(maps, tests, strict=True):
             d = vectors(test)[part] - mean
-            found[part] = np.sqrt(np.einsum("pi,pij,pj->p", d, inverse, d))
+            found[part] = np.sqrt((d[:, None] @ inverse @ d[:, :, None])[:, 0, 0])
     return [found.reshape(side, side) for found in maps]
 
 
@@ -120,7 +121,7 @@ def measure(network: Path, size: int, good: list[Path], tests: list[Path]) -> Ro
     low = bfloat16_scores(network, size, good, tests)
     ranks_low = float(spearmanr(scores["reference"], low).statistic) if low else float("nan")
     ranks = float(spearmanr(scores["reference"], scores["float16"]).statistic)
-    return Row(size, max(pixel32), max(share32), max(share16), ranks, ranks_low)
+    return Row(size, len(tests), max(pixel32), max(share32), max(share16), ranks, ranks_low)
 
 
 def bfloat16_scores(network: Path, size: int, good: list[Path], tests: list[Path]) -> list[float]:
@@ -144,15 +145,16 @@ def main() -> int:
         return 1
     print(f"{machine()}, kernel {kernel().name}")
     good = training_images(DATA / "metal_plate")
-    tests = [image.path for image in labelled_images(DATA / "metal_plate")][:: 6 if given.quick else 2]
-    rows = [measure(networks[0], size, good, tests) for size in ([256] if given.quick else [256, 512, 1024])]
-    columns = ("size", "f32, of pixel", "f32, of maximum", "f16, of maximum", "f16 ranks", "bf16 + f16 ranks")
+    tests = [image.path for image in labelled_images(DATA / "metal_plate")]
+    every = {256: 6} if given.quick else {256: 2, 512: 4, 1024: 8}  # the reference takes its time
+    rows = [measure(networks[0], size, good, tests[::step]) for size, step in every.items()]
+    columns = ("size", "scored", "f32, of pixel", "f32, of maximum", "f16, of maximum", "f16 ranks", "bf16 + f16 ranks")
     cells = [
-        [row.size, f"{row.pixel32:.1e}", f"{row.share32:.1e}", f"{row.share16:.1e}", f"{row.ranks16:.4f}",
+        [row.size, row.scored, f"{row.pixel32:.1e}", f"{row.share32:.1e}", f"{row.share16:.1e}", f"{row.ranks16:.4f}",
          f"{row.ranks_bfloat16:.4f}"]
         for row in rows
     ]  # fmt: skip
-    print_table(f"{len(good)} good images fitted, {len(tests)} scored, against PaDiM in float64", columns, cells)
+    print_table(f"{len(good)} good images fitted, against PaDiM in float64", columns, cells)
     worst32, worst16 = max(row.pixel32 for row in rows), max(row.share16 for row in rows)
     ranks = min(min(row.ranks16, row.ranks_bfloat16 if np.isfinite(row.ranks_bfloat16) else 1.0) for row in rows)
     figure = f"float32 within {worst32:.1e}, float16 within {worst16:.1e}, lowest rank correlation {ranks:.4f}"
