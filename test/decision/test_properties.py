@@ -89,7 +89,8 @@ TOWARDS_PASS = {Verdict.PASS: 0, Verdict.UNCERTAIN: 1, Verdict.ERROR: 1, Verdict
 def test_more_defects_never_move_towards_pass(results: list[CheckResult], name: str, score: float) -> None:
     """One check's valid answer is replaced by a graver one; an invalid one would be repaired by it."""
     given_before = [r for r in results if r.check_id == name]
-    assume(given_before and all(r == answer(CHECKS[name], min(r.score, score)) for r in given_before))
+    assume(given_before and all(math.isfinite(r.score) for r in given_before))
+    assume(all(r == answer(CHECKS[name], min(r.score, score)) for r in given_before))
     before = decide(PLAN, results, END).verdict
     worse = [r for r in results if r.check_id != name] + [answer(CHECKS[name], score)]
     after = decide(PLAN, worse, END).verdict
