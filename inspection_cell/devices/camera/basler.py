@@ -48,6 +48,9 @@ class Feed(Protocol):
     def before_trigger(self, request: ExposureRequest) -> None:
         """Puts the next picture where the device will find it."""
 
+    def check(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Raises GrabFailed where the device grabbed something else than was put there."""
+
     def close(self) -> None:
         """Removes what was put."""
 
@@ -119,6 +122,8 @@ class BaslerCamera:
             deadline = time.monotonic() + timeout_s
             stamp_ns = self._trigger(deadline)
             image = self._retrieve(deadline, timeout_s)
+            if self._feed is not None:
+                self._feed.check(image)
         except GrabTimeout as error:
             if self._is_gone():
                 self._drop()

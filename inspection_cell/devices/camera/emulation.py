@@ -41,6 +41,7 @@ class EmulatorFeed:
         self._config = config
         self._picture_source = picture_source
         self._device: Any = None
+        self._shown: NDArray[np.uint8] | None = None
         self._folder = _SHARED_MEMORY / f"{_NAME}.{os.getpid()}.{config.index}"
 
     def connect(self, device: Any) -> None:
@@ -67,12 +68,18 @@ class EmulatorFeed:
         """
         try:
             answer = self._picture_source(request)
+            self._shown = None if isinstance(answer, EmulatorFault) else answer
             if isinstance(answer, EmulatorFault):
                 self._fail(answer)
             else:
                 self._show(self._as_file_content(answer))
         except OSError as error:
             raise GrabFailed(f"emulated camera {self._config.serial} gets no picture: {error}") from error
+
+    def check(self, image: NDArray[np.uint8]) -> None:
+        """Raises GrabFailed: the emulator played an older picture, which was seen now and then."""
+        if self._shown is not None and self._shown.shape == image.shape and not np.array_equal(self._shown, image):
+            raise GrabFailed("the emulator played an older picture")
 
     def _as_file_content(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
