@@ -78,8 +78,15 @@ class Probe:
 
     def transit(self, node: str, transition: int) -> bool:
         """Asks for a lifecycle transition; whether it was made. Raises NoAnswer."""
-        request = Transition(id=transition)
-        return bool(self.call(ChangeState, f"{node}/change_state", 60.0, transition=request).success)
+        request, before = Transition(id=transition), self.lifecycle_state(node)
+        for _ in range(4):
+            try:
+                return bool(self.call(ChangeState, f"{node}/change_state", 15.0, transition=request).success)
+            except NoAnswer:
+                # Lost on the way where the node is as it was; asked again then, by the node's own state.
+                if self.lifecycle_state(node, 60.0) != before:
+                    return True
+        raise NoAnswer(f"{node} does not answer transition {transition}")
 
     def listen(self, kind: Any, topic: str, qos: QoSProfile | int = 10) -> Ear:
         """Collects what is published on a topic from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -71,6 +72,10 @@ def main(names: list[str] | None = None) -> None:
         node.close()  # type: ignore[attr-defined]
     executor.shutdown(timeout_sec=2.0)
     rclpy.try_shutdown()
+    # All is released. A thread of rclpy that still ends would make the C++ runtime abort while the interpreter ends.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if stop.is_set() else 1)
 
 
 if __name__ == "__main__":
