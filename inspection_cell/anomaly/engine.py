@@ -42,9 +42,14 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3
         if config.precision != "float32":
             raise ModelError(f"precision {config.precision} needs provider openvino, not {config.provider}")
-        wanted = _PROVIDERS[config.provider]
-        there = [name for name in wanted if name in onnxruntime.get_available_providers()]
-        self._session = onnxruntime.InferenceSession(onnx_bytes, options, providers=there)
+        wanted, there = _PROVIDERS[config.provider], onnxruntime.get_available_providers()
+        if wanted[0] not in there:
+            raise ModelError(
+                f"provider {config.provider}: this onnxruntime has {', '.join(there)}; install the one for it "
+                '(pip install "inspection_cell[gpu]") or choose cpu'
+            )
+        providers = [name for name in wanted if name in there]
+        self._session = onnxruntime.InferenceSession(onnx_bytes, options, providers=providers)
         self._outputs = list(outputs)
         self._input = self._session.get_inputs()[0].name
         self.provider = str(self._session.get_providers()[0])
@@ -74,8 +79,8 @@ class OpenvinoEngine:
 
     def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         self._request.infer({0: batch}, share_inputs=True)
-        # Views into the request's own memory: whoever keeps them copies them, the next run overwrites them.
-        return [self._request.get_tensor(output).data for output in self._outputs]
+        # Copied: the next run overwrites the request's own memory.
+        return [np.array(self._request.get_tensor(output).data) for output in self._outputs]
 
 
 def load_engine(onnx_bytes: bytes, outputs: Sequence[str], config: EngineConfig = CPU) -> Engine:
