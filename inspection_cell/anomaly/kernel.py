@@ -28,6 +28,10 @@ VARIANTS: tuple[tuple[str, set[str]], ...] = (
 )
 
 
+VERSION = 1
+"""Of lattice.c."""
+
+
 class Kernel(Protocol):
     """What both implementations do."""
 
@@ -173,11 +177,14 @@ def kernel() -> Kernel:
 
 
 def compiled(name: str) -> CompiledKernel | None:
-    """`lattice.c` for one of VARIANTS; None where it was not built or the processor cannot run it."""
+    """`lattice.c` for one of VARIANTS; None where it was not built, is out of date, or the processor cannot run it."""
     files = sorted(Path(__file__).parent.glob(f"_lattice_{name}.*.so"))
     if not files or not dict(VARIANTS)[name] <= _processor():
         return None
     library = ctypes.CDLL(str(files[0]))
+    if not hasattr(library, "lattice_version") or library.lattice_version() != VERSION:
+        logging.getLogger(__name__).warning("%s is of another lattice.c: install the package again", files[0].name)
+        return None
     library.lattice_scratch.restype = ctypes.c_int64
     return CompiledKernel(library, name)
 

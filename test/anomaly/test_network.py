@@ -74,7 +74,7 @@ def test_engines_say_what_they_run_on_or_what_is_missing():
     with pytest.raises(ModelError, match="needs provider openvino"):
         load_engine(network, ["joined"], EngineConfig(precision="bfloat16"))
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(ModelError, match="this onnxruntime has .* or choose cpu"):
+        with pytest.raises(ModelError, match=r"this onnxruntime has .* or choose cpu"):
             load_engine(network, ["joined"], EngineConfig(provider="cuda"))
     with pytest.raises(ModelError, match="cannot load the network"):
         load_engine(b"no network", ["joined"])
