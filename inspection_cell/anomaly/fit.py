@@ -35,12 +35,14 @@ class FitResult:
         hashes: of each viewpoint's package, for the recipe.
         left_out: (parts, views) normalised scores, each by a model that has not seen the part.
         warnings: what a person should look at: sizes that differ, outliers, too few parts for alpha.
+        provider: what the network really ran on.
     """
 
     limits: Limits
     hashes: dict[str, str]
     left_out: NDArray[np.float64]
     warnings: tuple[str, ...]
+    provider: str
 
 
 def fit_views(
@@ -192,7 +194,7 @@ def _finish(
             arrays=result.digests,
         )
         hashes[view] = save_card(out / view, card)
-    return FitResult(limits, hashes, normalised, tuple(warnings))
+    return FitResult(limits, hashes, normalised, tuple(warnings), backbone.provider)
 
 
 def _write_backbone(backbone: Backbone, folder: Path) -> None:

@@ -125,9 +125,11 @@ def fit_view(
     Raises:
         FitError: the same image twice.
         ImageError: an image that cannot be used, by its name.
+        ModelError: the network cannot be loaded.
     """
     coarse = settings.size // 16
     hashes, sizes, allowed = [], [], []
+    backbone.load(channels)  # a network that cannot be had is told before any image is read
     with ExitStack() as stack:
         scratch = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fit-anomaly-")))
         scratch.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from rich.console import Console
@@ -20,7 +21,7 @@ from inspection_cell.anomaly.evaluate import evaluate, training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
 from inspection_cell.anomaly.heat import cluster_pixels
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
-from inspection_cell.anomaly.score import load_model, load_models
+from inspection_cell.anomaly.score import load_model
 from inspection_cell.recipe.folder_recipe import FolderRecipe, load_folder_recipe, write_folder_recipe
 from inspection_cell.recipe.loading import ConfigError
 from inspection_cell.recipe.paths import share_folder
@@ -79,9 +80,9 @@ def _millimetres(text: str) -> float:
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    providers, precisions = ("cpu", "openvino", "cuda", "tensorrt"), ("float32", "bfloat16")
-    parser.add_argument("--provider", choices=providers, default="cpu", help="what runs the network")
-    parser.add_argument("--precision", choices=precisions, default="float32", help="bfloat16 needs openvino")
+    for name, text in (("provider", "what runs the network"), ("precision", "bfloat16 needs openvino")):
+        field = EngineConfig.model_fields[name]
+        parser.add_argument(f"--{name}", choices=get_args(field.annotation), default=field.default, help=text)
     parser.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="1 to 64")
 
 
@@ -139,7 +140,7 @@ def fit_anomaly(arguments: argparse.Namespace) -> int:
             crops = {VIEW_ID: arguments.crop} if arguments.crop != "none" else {}
             backbone = load_backbone(arguments.backbone, engine)
             result = fit_views(images, backbone, out, settings, crops, show_progress, arguments.work)
-        print(f"network on {load_models(out, engine)[VIEW_ID].provider}")
+        print(f"network on {result.provider}")
     except AnomalyError as error:
         print(f"fit-anomaly: {error}", file=sys.stderr)
         return 2

@@ -72,7 +72,7 @@ class LifecycleManagerNode(ManagedNode):
         for name in reversed(self.managed):
             for wanted, transition in DOWN:
                 if self._state(name, 1.0) == wanted:
-                    self._transit(name, transition, 10.0)
+                    self._transit(name, wanted, transition, 10.0)
 
     def diagnose(self) -> dict[str, object]:
         now = time.monotonic()
@@ -106,7 +106,7 @@ class LifecycleManagerNode(ManagedNode):
             return True
         timeout = self.config.supervision.transition_timeout_s
         for wanted, transition in UP:
-            if self._state(name, 5.0) == wanted and not self._transit(name, transition, timeout):
+            if self._state(name, 5.0) == wanted and not self._transit(name, wanted, transition, timeout):
                 return False
         return self._state(name, 5.0) == State.PRIMARY_STATE_ACTIVE
 
@@ -142,8 +142,8 @@ class LifecycleManagerNode(ManagedNode):
         response = wait_for(client.call_async(GetState.Request()), timeout_s)
         return int(response.current_state.id) if response is not None else State.PRIMARY_STATE_UNKNOWN
 
-    def _transit(self, name: str, transition: int, timeout_s: float) -> bool:
-        before = self._state(name, 5.0)
+    def _transit(self, name: str, before: int, transition: int, timeout_s: float) -> bool:
+        """Has a node make a transition from the state `before`; whether it did."""
         deadline = time.monotonic() + timeout_s
         asked = None
         while time.monotonic() < deadline:
