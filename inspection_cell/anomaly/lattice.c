@@ -8,8 +8,8 @@ row, column), and no number is stored that is not needed. A tile's model is a li
   for each of 2 rows, each of 2 halves of it, for i < n2:      -A23[i][k], k < n3;  W22[i][j], j <= i
   for each of 4 rows, each of 4 quarters of it, for i < n1:    -A13[i][k], k < n3;  -A12[i][k], k < n2;  W11[i][j], j <= i
 
-A tile's second moments (or covariances) C are a list in the same order, C33, C23, C22, C13, C12, C11. padim.py says what
-the letters mean. This file is compiled once for each instruction set (setup.py); kernel.py chooses when it loads it. */
+A tile's second moments (or covariances) C are a list in the same order, C33, C23, C22, C13, C12, C11. lattice.py says
+what the letters mean. This file is compiled once for each instruction set (setup.py); kernel.py chooses when it loads it. */
 
 #include <math.h>
 #include <stdint.h>
@@ -26,8 +26,9 @@ enum { FLOATS = 8, DOUBLES = 4 };
 #else
 enum { FLOATS = 4, DOUBLES = 2 };
 #endif
-typedef float vec __attribute__((vector_size(4 * FLOATS), aligned(4)));
-typedef double wide __attribute__((vector_size(8 * DOUBLES), aligned(8)));
+/* may_alias: the same memory is also written number by number. */
+typedef float vec __attribute__((vector_size(4 * FLOATS), aligned(4), may_alias));
+typedef double wide __attribute__((vector_size(8 * DOUBLES), aligned(8), may_alias));
 #define EACH(part, step) for (int part = 0; part < LANES; part += (step))
 #define INLINE static inline __attribute__((always_inline))
 
@@ -227,10 +228,10 @@ static void spread_wide(const double *from, int64_t count, int first, int repeat
 }
 
 /* Adds the second moments and the sums of some samples of one tile.
-   x: three pointers (layers 1, 2, 3) for each sample. strides: for each layer, floats from one channel and from one row to
-   the next. offsets: of each layer, a number a
-   channel, taken off everything first. scratch: (3 n3 + 2 n2 + n1) samples 16 doubles. moments: a tile's list. sums: n3; for
-   each row and half n2; for each row and quarter n1 vectors. */
+   x: three pointers (layers 1, 2, 3) for each sample. strides: for each layer, floats from one channel and from one row
+   to the next. offsets: of each layer, a number a channel, taken off everything first. scratch: (3 n3 + 2 n2 + n1)
+   samples vectors of doubles. moments: a tile's list. sums: n3; for each row and half n2; for each row and quarter n1
+   vectors. */
 void lattice_moments(const int *n, int samples, const float *const *x, const int64_t *strides,
                      const float *const *offsets, double *scratch, double *moments, double *sums) {
   const int n1 = n[0], n2 = n[1], n3 = n[2];
