@@ -87,15 +87,13 @@ def opened() -> Iterator[Callable[..., Camera]]:
 @pytest.mark.parametrize("encoding", ["mono8", "bayer_rggb8", "bayer_gbrg8", "rgb8", "bgr8"])
 def test_every_capture_is_the_picture_of_that_moment(opened: Callable[..., Camera], encoding: str) -> None:
     depth = 3 if encoding in ("rgb8", "bgr8") else 1
-    source = Script(*(noise(seed, depth=depth) for seed in range(15)))
+    source = Script(*(noise(seed, depth=depth) for seed in range(10)))
     camera = opened(source, encoding)
-    for _ in range(5):
+    for _ in range(10):
         before = time.time_ns()
-        grab = camera.capture(0.005, 3.0, 2.0)
+        grab = camera.capture(0.005, 3.0, 10.0)
         assert np.array_equal(grab.image, source.last)
-        # The emulator itself plays an older picture now and then: noticed, and taken again.
-        assert grab.encoding == encoding and len(grab.reasons) == grab.attempts - 1
-        assert all("older picture" in reason for reason in grab.reasons)
+        assert grab.encoding == encoding and grab.attempts == 1 and grab.reasons == ()
         assert before <= grab.stamp_ns <= time.time_ns()
         assert grab.exposure_s == pytest.approx(0.005) and grab.gain_db == pytest.approx(3.0, abs=0.1)
     assert set(source.asked) == {ExposureRequest(0.005, 3.0)}
@@ -192,14 +190,14 @@ def test_full_shared_memory_is_a_failed_grab(
         pytest.skip("needs root and the right to mount a tmpfs")
     try:
         monkeypatch.setattr(emulation, "_SHARED_MEMORY", tmp_path)
-        camera = opened(lambda request: noise(1))
-        assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, noise(1))
+        colour = noise(1, depth=3)
+        camera = opened(lambda request: colour, "rgb8")
         filler = tmp_path / "filler"
-        filler.write_bytes(bytes(210_000))
+        filler.write_bytes(bytes(150_000))
         with pytest.raises(GrabFailed, match="No space"):
             camera.capture(0.01, 0.0, 1.0)
         filler.unlink()
-        assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, noise(1))
+        assert np.array_equal(camera.capture(0.01, 0.0, 1.0).image, colour)
         camera.close()
     finally:
         subprocess.run(["umount", "-l", str(tmp_path)], check=True)

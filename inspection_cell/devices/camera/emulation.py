@@ -47,8 +47,12 @@ class EmulatorFeed:
     def connect(self, device: Any) -> None:
         """Makes the emulator play our folder in frames of the configured size."""
         _remove_leftovers()
-        self._folder.mkdir(exist_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
         self._show(np.zeros((self._config.height, self._config.width), np.uint8))
+        # A file is read again only when its name changes: one file under two names is read at every trigger. The
+        # folder is listed once, by a thread of the emulator and a moment after the start: it must not change any more.
+        os.link(self._folder / "a.tiff", self._folder / "b.tiff")
         # The sensor's size is never less than the frame's: shrink the frame first.
         for axis, size in (("Width", self._config.width), ("Height", self._config.height)):
             frame, sensor = getattr(device, axis), getattr(device, f"{axis}Max")
@@ -77,7 +81,7 @@ class EmulatorFeed:
             raise GrabFailed(f"emulated camera {self._config.serial} gets no picture: {error}") from error
 
     def check(self, image: NDArray[np.uint8]) -> None:
-        """Raises GrabFailed: the emulator played an older picture, which was seen now and then."""
+        """Raises GrabFailed: the emulator played an older picture."""
         if self._shown is not None and self._shown.shape == image.shape and not np.array_equal(self._shown, image):
             raise GrabFailed("the emulator played an older picture")
 
@@ -97,16 +101,7 @@ class EmulatorFeed:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _show(self, picture: NDArray[np.uint8]) -> None:
-        # The emulator reads a file again only when its name changes: it alternates between two. Both names get the
-        # same new picture, so that it does not matter which is next.
-        fresh = self._folder / "fresh"
-        write_tiff(fresh, picture)
-        for name in ("a.tiff", "b.tiff"):
-            linked = self._folder / "linked"
-            linked.unlink(missing_ok=True)
-            os.link(fresh, linked)
-            linked.replace(self._folder / name)
-        fresh.unlink()
+        write_tiff(self._folder / "a.tiff", picture)
 
     def _fail(self, fault: EmulatorFault) -> None:
         if fault is EmulatorFault.FAILED_BUFFER:
