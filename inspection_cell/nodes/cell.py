@@ -11,6 +11,7 @@ from inspection_cell_interfaces.action import Inspect
 from lifecycle_msgs.msg import State as LifecycleStateMsg
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.duration import Duration
 from rclpy.node import Parameter
 
 from inspection_cell.core.reasons import Code, Reason
@@ -42,6 +43,7 @@ class CellNode(ManagedNode):
         self._store: RecordStore | None = None
         self._beats = 0
         self._coming_up = False
+        self._resting = State.PREOPERATIONAL  # the cell's state while there is no controller
         self._waiting = threading.Semaphore(MOST_WAITING)
         self._states = self.create_publisher(msg.CellState, "state", qos.STATE)
         self._verdicts = self.create_publisher(msg.PartVerdict, "verdicts", qos.LATCHED)
@@ -89,8 +91,12 @@ class CellNode(ManagedNode):
         self._coming_up = False
         if self._controller is not None:
             self._controller.close()
+            # The process may end right after this.
+            self._states.wait_for_all_acked(Duration(seconds=1.0))
 
     def cleanup(self) -> None:
+        if self._controller is not None:
+            self._resting = self._controller.state
         if self._surroundings is not None:
             self._surroundings.close()
         if self._store is not None:
@@ -100,7 +106,7 @@ class CellNode(ManagedNode):
     def diagnose(self) -> dict[str, object]:
         c = self._controller
         if c is None:
-            return {"state": State.PREOPERATIONAL.name}
+            return {"state": self._resting.name}
         return {"state": c.state.name, "recipe": c.recipe.name if c.recipe else ""}
 
     def recipe_path(self, name: str) -> Path:
@@ -125,7 +131,7 @@ class CellNode(ManagedNode):
     def _publish_state(self) -> None:
         controller = self._controller
         state = msg.CellState(
-            stamp=convert.time_to_msg(time.time_ns()), state=int(State.PREOPERATIONAL), heartbeat=self._beats
+            stamp=convert.time_to_msg(time.time_ns()), state=int(self._resting), heartbeat=self._beats
         )
         if controller is not None:
             state.state, state.step = int(controller.state), controller.step

@@ -18,6 +18,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
 
 from inspection_cell.client.probe import Probe
 from inspection_cell.core.reasons import Code
+from inspection_cell.core.state import State
 from inspection_cell.nodes import qos
 
 NAMESPACE = "life"
@@ -90,6 +91,23 @@ def test_a_shut_down_node_is_finished_and_says_so(teach_config: Path, tmp_path: 
         answer = probe.call(srv.PrepareRecipe, "alignment/prepare_recipe", recipe_path="x", recipe_hash="y")
         assert not answer.success and answer.reason.code == Code.NOT_READY
         assert process.poll() is None
+
+
+def test_a_cell_that_was_taken_down_stays_halted(teach_config: Path, tmp_path: Path) -> None:
+    with (
+        nodes("halt", teach_config, tmp_path, "cell"),
+        Probe("halt", 60.0) as probe,
+        probe.listen(msg.CellState, "state", qos.STATE) as states,
+    ):
+        states.wait(lambda m: m.state == State.PREOPERATIONAL)
+        for transition in (T.TRANSITION_CONFIGURE, T.TRANSITION_ACTIVATE, T.TRANSITION_DEACTIVATE):
+            assert probe.transit("cell", transition)
+        halted = states.wait(lambda m: m.state == State.HALTED)
+        assert probe.transit("cell", T.TRANSITION_CLEANUP)
+        last = states.wait(lambda m: m.heartbeat >= halted.heartbeat + 2)
+        assert all(m.state == State.HALTED for m in states.messages[states.messages.index(halted) :])
+        assert probe.transit("cell", T.TRANSITION_CONFIGURE)
+        states.wait(lambda m: m.heartbeat > last.heartbeat and m.state == State.PREOPERATIONAL)
 
 
 def test_an_inactive_node_refuses_its_work_with_a_reason(probe: Probe) -> None:
