@@ -64,7 +64,7 @@ def commission(
     registrar = Registrar(recipe, recipe_path, tool_boxes, data_folder / "cache")
     try:
         images = {
-            model_name(view_id): [_good_image(store, record, view_id, registrar) for record in records]
+            model_name(view_id): [good_image(store, record, view_id, registrar) for record in records]
             for view_id in recipe.inspection_views
         }
         settings = FitSettings(
@@ -88,7 +88,8 @@ def commission(
     return Commissioned(finished, path, fit)
 
 
-def _good_image(store: RecordStore, record: InspectionRecord, view_id: str, registrar: Registrar) -> GoodImage:
+def good_image(store: RecordStore, record: InspectionRecord, view_id: str, registrar: Registrar) -> GoodImage:
+    """A recorded view, registered when it is read. Raises FitError: not recorded, or no accepted alignment."""
     serial = record.summary.serial
     view = next((v for v in record.views if v.view_id == view_id), None)
     stored = view_image(record, view_id)
