@@ -67,6 +67,7 @@ setup(
         "camera": ["pypylon>=26,<27"],
         "cpu": ["onnxruntime>=1.20,<2"],
         "gpu": ["onnxruntime-gpu>=1.20,<2"],
+        "ncnn": ["ncnn>=1.0.20261020,<2"],
         "motion": MOTION,
         "simulation": ["manifold3d>=3.0,<4"],
         "train": ["torch>=2.6,<3", "onnxscript"],

@@ -2,13 +2,13 @@
 
 Both sides get the same 8 bit image of the heat map's size, the same ResNet18 (random weights: speed does not depend on
 them), the same 100 of 448 channels, and one thread (--threads), and end with a heat map and its maximum. Side by side:
-- exact: our model in float32, the network by ONNX Runtime or by OpenVINO in float32, whichever is faster here;
+- exact: our model in float32, the network by ONNX Runtime, by OpenVINO in float32 or by ncnn, the fastest here;
 - fast: OpenVINO in bfloat16 and the model stored in float16;
 - the peer (peer_padim.py) in PyTorch and as an OpenVINO export, in float32 and in bfloat16;
 - the distance step alone; the Gaussian fit alone (features given), each in a process of its own with its peak memory;
 - what happens to a frame of 20 megapixels before the network: Multi-Otsu box, crop, resize, pad, normalise, against
   the same written with scikit-image and numpy.
-Runs alternate; medians. It needs torch, openvino and scikit-image beside the cell's own packages.
+Runs alternate; medians. It needs torch, openvino, ncnn and scikit-image beside the cell's own packages.
 Run: python benchmarks/anomaly_speed.py [--quick] [--threads N]   (--quick: 256 only, fewer runs)
 """
 
@@ -90,6 +90,7 @@ def image_and_distances(size: int, rounds: int, threads: int, folder: Path) -> d
     forms = {
         "ours, ONNX Runtime": (EngineConfig(threads=threads), "float32"),
         "ours, OpenVINO float32": (EngineConfig(provider="openvino", threads=threads), "float32"),
+        "ours, ncnn": (EngineConfig(provider="ncnn", threads=threads), "float32"),
         "ours, fast": (EngineConfig(provider="openvino", precision="bfloat16", threads=threads), "float16"),
     }
     ours = {n: our_model(network, size, folder / f"m{i}_{size}", *how) for i, (n, how) in enumerate(forms.items())}
@@ -235,7 +236,7 @@ def main() -> int:
         print_table(f"One image, {size} x {size}", ("who", "median ms", "times the PyTorch peer"), rows)
         rows = [[name, f"{ms:.2f}", f"{t['distances, peer'] / ms:.1f}"] for name, ms in t.items() if "dist" in name]
         print_table(f"Distances alone, {size} x {size}", ("who", "median ms", "times the peer"), rows)
-        exact = min(t["ours, ONNX Runtime"], t["ours, OpenVINO float32"])
+        exact = min(t["ours, ONNX Runtime"], t["ours, OpenVINO float32"], t["ours, ncnn"])
         reached |= {
             "image, exact": t["peer, PyTorch"] / exact,
             "image, fast": t["peer, PyTorch"] / t["ours, fast"],

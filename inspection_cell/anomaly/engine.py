@@ -1,9 +1,11 @@
-"""What runs the network: ONNX Runtime or OpenVINO. The only place that knows them, and says what really runs."""
+"""What runs the network: ONNX Runtime, ncnn or OpenVINO. The only place that knows them; it says what really runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from inspection_cell.anomaly.engine_config import CPU, EngineConfig
 from inspection_cell.anomaly.errors import ModelError
+from inspection_cell.anomaly.ncnn_network import to_ncnn
 
 _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
@@ -83,16 +86,60 @@ class OpenvinoEngine:
         return [np.array(self._request.get_tensor(output).data) for output in self._outputs]
 
 
+class NcnnEngine:
+    """ncnn on the processor: convolutions by Winograd's algorithm, with fewer multiplications."""
+
+    def __init__(self, onnx_bytes: bytes, outputs: Sequence[str], config: EngineConfig) -> None:
+        try:
+            import ncnn
+        except ImportError as error:
+            raise ModelError(
+                'provider ncnn: install it (pip install "inspection_cell[ncnn]"), or choose provider cpu'
+            ) from error
+        if config.precision != "float32":
+            raise ModelError(f"precision {config.precision} needs provider openvino, not {config.provider}")
+        network = to_ncnn(onnx_bytes, outputs)
+        self._ncnn, self._net = ncnn, ncnn.Net()
+        options = self._net.opt
+        options.num_threads = config.threads
+        # Half precision is its default on processors that have it.
+        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+        options.use_bf16_packed = options.use_bf16_storage = False
+        with tempfile.TemporaryDirectory(prefix="inspection_cell-ncnn-") as folder:
+            weights = Path(folder, "weights.bin")
+            weights.write_bytes(network.weights)
+            if self._net.load_param_mem(network.layers) != 0 or self._net.load_model(str(weights)) != 0:
+                raise ModelError("provider ncnn cannot load the network; use provider cpu")
+        self._input, self._outputs = network.input, network.outputs
+        self.provider = f"ncnn {ncnn.__version__} CPU"
+
+    def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        extractor = self._net.create_extractor()
+        extractor.input(self._input, self._ncnn.Mat(np.ascontiguousarray(batch[0])))
+        return [self._answer(*extractor.extract(name)) for name in self._outputs]
+
+    def _answer(self, code: int, values: Any) -> NDArray[np.float32]:
+        if code != 0:
+            raise ModelError(f"provider ncnn cannot run the network (code {code})")
+        return np.array(values)[None]
+
+
+_ENGINES: dict[str, Callable[[bytes, Sequence[str], EngineConfig], Engine]] = {
+    "openvino": OpenvinoEngine,
+    "ncnn": NcnnEngine,
+}
+
+
 def load_engine(onnx_bytes: bytes, outputs: Sequence[str], config: EngineConfig = CPU) -> Engine:
     """Loads a network whose graph has these outputs.
 
     Raises:
         ModelError: the network, the provider or the precision cannot be had here.
     """
-    make = OpenvinoEngine if config.provider == "openvino" else OnnxRuntimeEngine
+    make = _ENGINES.get(config.provider, OnnxRuntimeEngine)
     try:
         return make(onnx_bytes, outputs, config)
     except ModelError:
         raise
-    except Exception as error:  # both raise their own exceptions without a common base
+    except Exception as error:  # they raise their own exceptions without a common base
         raise ModelError(f"{config.provider} cannot load the network: {error}") from error

@@ -12,8 +12,10 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    provider: Literal["cpu", "openvino", "cuda", "tensorrt"] = Field(
-        default="cpu", description="cpu, cuda and tensorrt by ONNX Runtime; openvino needs the package openvino"
+    provider: Literal["cpu", "ncnn", "openvino", "cuda", "tensorrt"] = Field(
+        default="cpu",
+        description="cpu, cuda and tensorrt by ONNX Runtime; ncnn (the fastest in float32) and openvino need the "
+        "package of that name",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
