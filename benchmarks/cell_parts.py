@@ -62,7 +62,7 @@ def parts_of(good: int, of_each_kind: int, seed: int = 11) -> list[PartTruth]:
 def show(parts: Sequence[PartTruth], data: Path, cell: str, recipe: str) -> None:
     """Has the cell look at every part that the data folder does not have yet; goes on where it was cut off."""
     config = derive_config(share_folder() / "config" / f"{cell}.yaml", data / "cell_teach.yaml", "teach", 200.0)
-    missing = [part for part in parts if part.serial not in _seen(data)]
+    missing = [part for part in parts if part.serial not in seen(data)]
     if not missing:
         return
     with progress_bar() as progress, SimulatedLine(config, data, recipe) as line:
@@ -84,7 +84,7 @@ def shown_parts(parts: Sequence[PartTruth], data: Path, recipe_name: str) -> tup
     registrar = Registrar(recipe, path, config.tool_boxes, data / "cache")
     found, lost = [], []
     for part in parts:
-        record = store.get(_seen(data)[part.serial])
+        record = store.get(seen(data)[part.serial])
         views = {view.view_id: view for view in record.views}
         try:
             images = {view_id: good_image(store, record, view_id, registrar) for view_id in recipe.inspection_views}
@@ -97,7 +97,7 @@ def shown_parts(parts: Sequence[PartTruth], data: Path, recipe_name: str) -> tup
     return found, lost
 
 
-def _seen(data: Path) -> dict[str, str]:
+def seen(data: Path) -> dict[str, str]:
     """Inspection ids by serial."""
     log = data / "truth.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []

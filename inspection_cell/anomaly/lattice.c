@@ -361,8 +361,8 @@ static void regularise(double *s, int n, double amount) {
 }
 
 /* A tile's model from its moments; 1 where a covariance is not positive definite.
-   scratch: lattice_scratch(n) vectors of doubles. weights: the list of W and -A. deviations: like sums, what to add to the offsets for
-   the means. */
+   scratch: lattice_scratch(n) vectors of doubles. weights: the list of W and -A. deviations: like sums, what to add to
+   the offsets for the means. */
 int lattice_whiten(const int *n, const double *moments, const double *sums, double count, double regularisation,
                    double *scratch, float *weights, float *deviations) {
   const int n1 = n[0], n2 = n[1], n3 = n[2];
