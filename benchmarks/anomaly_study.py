@@ -181,6 +181,7 @@ def main() -> int:
     """Prints the tables; 0 where the claim holds."""
     given = parser(__doc__, "15 parts with two views, 128 and 256 pixels")
     given.add_argument("--data", type=Path, help="folder for images and scores, to go on from; else a new one")
+    given.add_argument("--provider", choices=("cpu", "ncnn", "openvino"), default="cpu", help="what runs the network")
     given.add_argument("--plot", type=Path, default=Path("anomaly_study.png"), help="file of the plots")
     arguments = given.parse_args()
     extent = QUICK if arguments.quick else FULL
@@ -194,7 +195,9 @@ def main() -> int:
         parts, lost = shown_parts(planned, data, extent.recipe)
         for text in lost:
             print(f"left out: {text}")
-        backbone = load_backbone(share_folder() / "models" / "backbone", EngineConfig(threads=THREADS))
+        backbone = load_backbone(
+            share_folder() / "models" / "backbone", EngineConfig(provider=arguments.provider, threads=THREADS)
+        )
         by_view = study(parts, extent, backbone, data)
     scores = {size: of_parts(of_size) for size, of_size in by_view.items()}
     good = np.array([part.kind is None for part in parts])
