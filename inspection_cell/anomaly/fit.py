@@ -53,6 +53,7 @@ def fit_views(
     crops: Mapping[str, Crop] | None = None,
     progress: Progress | None = None,
     work: Path | None = None,
+    ignored: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> FitResult:
     """Fits one model a viewpoint and writes them, with the backbone, as packages under `out`.
 
@@ -60,13 +61,14 @@ def fit_views(
         images: for each view id the images of good parts; index i is the same part in every view.
         crops: for some views, where the part is in its images: a box for all, or "otsu" to find it in each.
         work: a folder for what was computed already: a fit that was cut off goes on from there. The caller removes it.
+        ignored: for some views (h, w) of their images, true where nothing is judged, at fitting and at scoring.
 
     Raises:
         FitError: too few parts, views with different numbers of parts, the same image twice.
         ImageError: an image that cannot be used, by its name.
     """
     settings = settings or FitSettings()
-    crops = crops or {}
+    crops, ignored = crops or {}, ignored or {}
     counts = {view: len(items) for view, items in images.items()}
     if len(set(counts.values())) != 1 or min(counts.values()) < LEAST_PARTS:
         raise FitError(f"good images for each view: {counts}; needs the same number in each, at least {LEAST_PARTS}")
@@ -75,7 +77,7 @@ def fit_views(
     views = {
         view: fit_view(
             check_view_id(view), _good(items), crops.get(view), backbone, channels, out / view, settings, steps[view],
-            work / view if work else None,
+            work / view if work else None, ignored=ignored.get(view),
         )
         for view, items in images.items()
     }  # fmt: skip
@@ -119,7 +121,7 @@ def update_views(
         before = Before(package.gaussians, package.card.scores, package.card.data_sha256)
         views[view] = fit_view(
             view, _good(items), crops.get(view), backbone, package.channels, out / view, settings, steps[view],
-            before=before,
+            before=before, ignored=package.ignored,
         )  # fmt: skip
     return _finish(views, backbone, out, settings, crops)
 

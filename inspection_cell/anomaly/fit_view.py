@@ -113,6 +113,7 @@ def fit_view(
     step: Callable[[int], None],
     work: Path | None = None,
     before: Before | None = None,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> ViewFit:
     """Fits one viewpoint: the features of all images once into files, then the Gaussians tile by tile.
 
@@ -121,6 +122,7 @@ def fit_view(
         step: called with the number of images looked at.
         work: a folder in which features stay: a fit that was cut off goes on from there.
         before: a model to learn on from.
+        ignored: (h, w) of the images, true where nothing is judged; for those that have no `exclude` of their own.
 
     Raises:
         FitError: the same image twice.
@@ -144,10 +146,14 @@ def fit_view(
                 mapping = make_mapping(pixels.shape[1], pixels.shape[0], settings.size, box)
             except ImageError as wrong:
                 raise ImageError(f"view {view}, {_name(items, i)}: {wrong}") from wrong
+            exclude = item.exclude if item.exclude is not None else ignored
             stored = f"{digest} {item.crop}"
             if not bank.has(i, stored):
                 bank.put(i, backbone.features(pixels, mapping, channels), stored)
-            allowed.append(allowed_pixels(mapping, item.exclude, (pixels.shape[0], pixels.shape[1])))
+            try:
+                allowed.append(allowed_pixels(mapping, exclude, (pixels.shape[0], pixels.shape[1])))
+            except ImageError as wrong:
+                raise ImageError(f"view {view}, {_name(items, i)}: {wrong}") from wrong
             hashes.append(digest)
             sizes.append(mapping.box[2:])
             step(i + 1)
@@ -159,7 +165,7 @@ def fit_view(
         maps = zip(found.left_out, allowed, strict=True)
         raw = np.array([raw_score(heat_map(distances, settings.size), counts) for distances, counts in maps])
         error = _store_halved(folder, found.model, bank, settings.size) if settings.storage == "float16" else 0.0
-        digests = save_arrays(folder, found.model, channels)
+        digests = save_arrays(folder, found.model, channels, ignored)
     warnings = _warnings(items, sizes, raw)
     if error > HALF_ERROR:
         warnings.append(f"stored as float32: float16 would change its maps by {error:.1e}")

@@ -71,12 +71,14 @@ class Package:
 
     Attributes:
         channels: for each of the backbone's outputs, the channels the model uses.
+        ignored: (h, w) of the original images, true where nothing is judged (a gripper); None: all of it is.
         sha256: the package's hash.
     """
 
     card: ModelCard
     gaussians: Gaussians
     channels: tuple[NDArray[np.int64], ...]
+    ignored: NDArray[np.bool_] | None
     sha256: str
 
 
@@ -116,10 +118,17 @@ def keep_weights(folder: Path, half: bool) -> None:
         (folder / _HALF).unlink()
 
 
-def save_arrays(folder: Path, gaussians: Gaussians, channels: tuple[NDArray[np.int64], ...]) -> dict[str, str]:
+def save_arrays(
+    folder: Path,
+    gaussians: Gaussians,
+    channels: tuple[NDArray[np.int64], ...],
+    ignored: NDArray[np.bool_] | None = None,
+) -> dict[str, str]:
     """Writes a model's arrays beside its weights, which are from `open_weights`, and returns all their hashes."""
     arrays: dict[str, NDArray[Any]] = {f"means{i}": mean for i, mean in enumerate(gaussians.means, start=1)}
     arrays |= {f"channels{i}": chosen for i, chosen in enumerate(channels, start=1)}
+    arrays |= {"ignored": ignored} if ignored is not None else {}
+    (folder / "ignored.npy").unlink(missing_ok=True)  # of an earlier fit: the package's hash is over all files
     for name, array in arrays.items():
         (folder / f"{name}.npy").unlink(missing_ok=True)
         np.save(folder / f"{name}.npy", array)
@@ -163,7 +172,7 @@ def load_package(folder: Path, expected_hash: str | None = None) -> Package:
     try:
         channels = tuple(np.asarray(arrays[f"channels{i}"]) for i in (1, 2, 3))
         m1, m2, m3 = (np.asarray(arrays[f"means{i}"]) for i in (1, 2, 3))
-        weights = arrays["weights"]
+        weights, ignored = arrays["weights"], arrays.get("ignored")
     except KeyError as error:
         raise ModelError(f"{folder}: its card lists other arrays than a model has ({error} is missing)") from error
     n1, n2, n3 = (len(chosen) for chosen in channels)
@@ -173,7 +182,9 @@ def load_package(folder: Path, expected_hash: str | None = None) -> Package:
     wanted = (lattice.tiles, lattice.order.vectors, LANES)
     if not kinds or [m1.shape, m2.shape, m3.shape] != shapes or weights.shape != wanted:
         raise ModelError(f"{folder}: its arrays do not fit together (weights {weights.shape}, a model has {wanted})")
-    return Package(card, Gaussians(lattice, weights, (m1, m2, m3)), channels, found)
+    if ignored is not None and (ignored.dtype != np.bool_ or ignored.ndim != 2):
+        raise ModelError(f"{folder}: its mask of what is ignored is no mask ({ignored.dtype}, {ignored.shape})")
+    return Package(card, Gaussians(lattice, weights, (m1, m2, m3)), channels, ignored, found)
 
 
 def _read_card(path: Path) -> ModelCard:

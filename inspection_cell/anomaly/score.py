@@ -84,7 +84,8 @@ class AnomalyModel:
         Args:
             image: (h, w) or (h, w, 3) RGB uint8, as the camera gave it.
             crop: x, y, width, height of the part in it; None takes the one the model was fitted with.
-            exclude: (h, w) true where the image does not count (the gripper).
+            exclude: (h, w) true where the image does not count (the gripper); None takes the mask that the model was
+                fitted with, where it has one.
 
         Raises:
             ImageError: an image, crop or mask that cannot be used.
@@ -96,7 +97,8 @@ class AnomalyModel:
         mapping = make_mapping(width, height, self.card.size, crop or find_crop(self.card.crop, image))
         features = self._backbone.features(image, mapping, self._package.channels)
         heat = heat_map(distance_map(self._package.gaussians, features), self.card.size)
-        allowed = allowed_pixels(mapping, exclude, (height, width))
+        ignored = exclude if exclude is not None else self._package.ignored
+        allowed = allowed_pixels(mapping, ignored, (height, width))
         raw = raw_score(heat, allowed)
         score = self.card.normaliser(raw)
         if not np.isfinite(score):

@@ -17,7 +17,7 @@ from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, load_backbone
 from inspection_cell.anomaly.backbone_card import describe_backbone, write_card
 from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.errors import AnomalyError
-from inspection_cell.anomaly.evaluate import evaluate, training_images
+from inspection_cell.anomaly.evaluate import evaluate, read_mask, training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
 from inspection_cell.anomaly.heat import cluster_pixels
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
@@ -42,6 +42,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--tolerance", type=int, default=1, help="how far parts lie apart, in steps of 16 pixels of the square"
     )
     fit.add_argument("--crop", choices=("none", "otsu"), default="none", help="otsu: to the part, by its brightness")
+    fit.add_argument("--ignore", type=Path, metavar="MASK", help="a picture, white where nothing is judged: a gripper")
     fit.add_argument("--storage", choices=("float32", "float16"), default="float32", help="float16: half the space")
     fit.add_argument("--work", type=Path, help="keeps what was computed: a fit that was cut off goes on from there")
     fit.add_argument("--update", type=Path, metavar="MODELS", help="learn on from these: FOLDER's images are new ones")
@@ -138,8 +139,9 @@ def fit_anomaly(arguments: argparse.Namespace) -> int:
                 threads=arguments.threads,
             )
             crops = {VIEW_ID: arguments.crop} if arguments.crop != "none" else {}
+            ignored = {VIEW_ID: read_mask(arguments.ignore)} if arguments.ignore else {}
             backbone = load_backbone(arguments.backbone, engine)
-            result = fit_views(images, backbone, out, settings, crops, show_progress, arguments.work)
+            result = fit_views(images, backbone, out, settings, crops, show_progress, arguments.work, ignored)
         print(f"network on {result.provider}")
     except AnomalyError as error:
         print(f"fit-anomaly: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inspection_cell.anomaly.package import load_package
+from inspection_cell.anomaly.score import load_model
 from inspection_cell.cli.main import main
 
 
@@ -60,6 +61,28 @@ def test_fit_then_inspect_then_learn_more(dataset, tmp_path, capsys):
     card = load_package(tmp_path / "m2" / "view").card
     assert card.images == 26 and card.crop == "otsu", "it goes on as it was fitted"
     assert run("inspect-folder", tmp_path / "m2", dataset) == 0
+
+
+def test_what_is_ignored_is_judged_by_no_model_of_the_fit(dataset, tmp_path, capsys):
+    pixels = cv2.imread(str(dataset / "test" / "scratch" / "060.png"))
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[: len(mask) // 2] = 255  # the scratches are in the upper half
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    assert fit(dataset, tmp_path / "m", "--ignore", tmp_path / "mask.png") == 0
+    new = tmp_path / "new"
+    new.mkdir()
+    cv2.imwrite(str(new / "100.png"), ring(100)[..., ::-1])
+    assert fit(new, tmp_path / "m2", "--update", tmp_path / "m") == 0
+    for name in ("m", "m2"):
+        found = load_model(tmp_path / name / "view").score(pixels)
+        rows = np.flatnonzero(found.allowed.any(1))
+        assert rows.min() >= 63 and rows.max() > 100, "of 128; a touched pixel counts as masked"
+    cv2.imwrite(str(tmp_path / "small.png"), mask[::2])
+    capsys.readouterr()
+    assert fit(dataset, tmp_path / "m3", "--ignore", tmp_path / "small.png") == 2
+    assert "000.png: exclusion mask of shape" in capsys.readouterr().err
+    assert fit(dataset, tmp_path / "m3", "--ignore", tmp_path / "none.png") == 2
+    assert "none.png: cannot be decoded as a mask" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
