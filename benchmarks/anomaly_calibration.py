@@ -45,6 +45,7 @@ from inspection_cell.anomaly.evaluate import GOOD, labelled_images, training_ima
 from inspection_cell.anomaly.fit import FitSettings, GoodImage, Pixels, fit_views
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.score import load_model
+from inspection_cell.anomaly.station import model_name
 from inspection_cell.anomaly.thresholds import fit_limits, part_statistic
 
 ALPHAS = (0.02, 0.05)
@@ -123,7 +124,7 @@ def cell_views(data: Path) -> Views:
     print(f"in the cell: {len(parts)} good parts; left out: {'; '.join(lost) or 'none'}")
     images = {view: [part.views[view].image for part in parts] for view in parts[0].views}
     # Read now: a remembering backbone knows an array again, not a function.
-    return {view: [replace(image, source=image.source()) for image in of_view] for view, of_view in images.items()}  # type: ignore[operator]
+    return {model_name(v): [replace(i, source=i.source()) for i in some] for v, some in images.items()}  # type: ignore[operator]
 
 
 def percent(value: float) -> str:
