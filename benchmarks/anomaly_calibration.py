@@ -152,7 +152,7 @@ def split_rows(name: str, found: Sequence[HeldOut], of_train: NDArray[np.bool_])
                 f"{percent(low)} - {percent(high)}",
                 "yes" if inside else "NO",
                 f"{percent(float(by_part.mean()))} ({counts.min()}-{counts.max()})",
-                f"{percent(float(by_part[of_train].mean()))}, {percent(float(by_part[~of_train].mean()))}",
+                ", ".join(percent(float(by_part[some].mean())) for some in (of_train, ~of_train) if some.any()),
             ]
         )
     return rows, holds
