@@ -16,9 +16,11 @@ from typing import Any
 import rclpy
 from inspection_cell_interfaces import msg, srv
 from inspection_cell_interfaces.action import Inspect
+from lifecycle_msgs.srv import GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
+from inspection_cell.client.greeting import greet
 from inspection_cell.core.reasons import Reason
 from inspection_cell.core.state import State
 from inspection_cell.core.verdict import Event, PartVerdict
@@ -71,6 +73,7 @@ class CellClient:
         self._node.create_subscription(msg.Event, "events", self._on_event, qos.EVENTS)
         self._clients = {name: self._node.create_client(kind, name) for name, kind in KINDS.items()}
         self._inspect = SafeActionClient(self._node, Inspect, "inspect")
+        self._greeting = self._node.create_client(GetState, "cell/get_state")  # the last: see `greeting`
         self._thread = threading.Thread(target=self._executor.spin, name="client", daemon=True)
         self._thread.start()
 
@@ -99,6 +102,8 @@ class CellClient:
         limit = self.timeout_s if timeout_s is None else timeout_s
         if not client.wait_for_service(timeout_sec=limit):
             raise CellTimeout(f"service {client.service_name} is not there; is the cell running?")
+        if greet(self._greeting, limit) is None:
+            raise CellTimeout(f"node cell did not answer within {limit:.0f} s; service {name} was not asked")
         response = wait_for(client.call_async(KINDS[name].Request(**fields)), limit)
         if response is None:
             raise CellTimeout(f"service {client.service_name} did not answer within {limit:.0f} s")
@@ -161,6 +166,8 @@ class CellClient:
         """Sends the inspect goal; returns its goal handle. Raises CellTimeout."""
         if not self._inspect.wait_for_server(timeout_sec=self.timeout_s):
             raise CellTimeout("action inspect is not there; is the cell running?")
+        if greet(self._greeting, self.timeout_s) is None:
+            raise CellTimeout(f"node cell did not answer within {self.timeout_s:.0f} s; action inspect was not asked")
         goal = Inspect.Goal(request_id=request_id, serial=serial, recipe=recipe)
         on_feedback = (lambda message: feedback(message.feedback)) if feedback else None
         handle = wait_for(self._inspect.send_goal_async(goal, feedback_callback=on_feedback), self.timeout_s)

@@ -15,11 +15,9 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
+from inspection_cell.client.greeting import greet
 from inspection_cell.nodes.transport import choose_transport
 from inspection_cell.nodes.waiting import wait_for
-
-# DDS discovery goes both ways: a service is seen a moment before it sees us, and an answer sent then is lost.
-ACQUAINTED_S = 0.2
 
 
 class NoAnswer(TimeoutError):
@@ -38,6 +36,7 @@ class Probe:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
+        self._greetings: dict[str, Any] = {}  # a client for each of them, made after it: see `greeting`
         self._thread = threading.Thread(target=self._executor.spin, name="probe", daemon=True)
         self._thread.start()
 
@@ -59,14 +58,13 @@ class Probe:
             NoAnswer: it is not there, or the answer did not come in time.
         """
         limit = self.timeout_s if limit_s is None else limit_s
-        new = name not in self._clients
-        if new:
+        if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)
+            self._greetings[name] = self.node.create_client(GetState, f"{name.rpartition('/')[0] or 'cell'}/get_state")
         client = self._clients[name]
         if not client.wait_for_service(timeout_sec=limit):
             raise NoAnswer(f"service {client.service_name} is not there")
-        if new:
-            time.sleep(ACQUAINTED_S)
+        self._state(self._greetings[name], limit)
         response = wait_for(client.call_async(kind.Request(**fields)), limit)
         if response is None:
             raise NoAnswer(f"service {client.service_name} did not answer within {limit:.0f} s")
@@ -74,7 +72,10 @@ class Probe:
 
     def lifecycle_state(self, node: str, limit_s: float | None = None) -> str:
         """The node's lifecycle state in words, e.g. "active". Raises NoAnswer."""
-        return str(self.call(GetState, f"{node}/get_state", limit_s).current_state.label)
+        limit, name = self.timeout_s if limit_s is None else limit_s, f"{node}/get_state"
+        if name not in self._greetings:
+            self._greetings[name] = self.node.create_client(GetState, name)
+        return self._state(self._greetings[name], limit)
 
     def transit(self, node: str, transition: int) -> bool:
         """Asks for a lifecycle transition; whether it was made. Raises NoAnswer."""
@@ -87,6 +88,14 @@ class Probe:
                 if self.lifecycle_state(node, 60.0) != before:
                     return True
         raise NoAnswer(f"{node} does not answer transition {transition}")
+
+    def _state(self, greeting: Any, limit: float) -> str:
+        if not greeting.wait_for_service(timeout_sec=limit):
+            raise NoAnswer(f"service {greeting.service_name} is not there")
+        state = greet(greeting, limit)
+        if state is None:
+            raise NoAnswer(f"service {greeting.service_name} did not answer within {limit:.0f} s")
+        return state
 
     def listen(self, kind: Any, topic: str, qos: QoSProfile | int = 10) -> Ear:
         """Collects what is published on a topic from now on."""
