@@ -43,8 +43,6 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = config.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if config.precision != "float32":
-            raise ModelError(f"precision {config.precision} needs provider openvino, not {config.provider}")
         wanted, there = _PROVIDERS[config.provider], onnxruntime.get_available_providers()
         if wanted[0] not in there:
             raise ModelError(
@@ -96,8 +94,6 @@ class NcnnEngine:
             raise ModelError(
                 'provider ncnn: install it (pip install "inspection_cell[ncnn]"), or choose provider cpu'
             ) from error
-        if config.precision != "float32":
-            raise ModelError(f"precision {config.precision} needs provider openvino, not {config.provider}")
         network = to_ncnn(onnx_bytes, outputs)
         self._ncnn, self._net = ncnn, ncnn.Net()
         options = self._net.opt
@@ -136,6 +132,8 @@ def load_engine(onnx_bytes: bytes, outputs: Sequence[str], config: EngineConfig 
     Raises:
         ModelError: the network, the provider or the precision cannot be had here.
     """
+    if config.precision != "float32" and config.provider != "openvino":
+        raise ModelError(f"precision {config.precision} needs provider openvino, not {config.provider}")
     make = _ENGINES.get(config.provider, OnnxRuntimeEngine)
     try:
         return make(onnx_bytes, outputs, config)

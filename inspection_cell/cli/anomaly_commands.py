@@ -16,7 +16,7 @@ from rich.table import Table
 from inspection_cell.anomaly.backbone import CARD_NAME, ONNX_NAME, load_backbone, with_measured_scales
 from inspection_cell.anomaly.backbone_card import describe_backbone, write_card
 from inspection_cell.anomaly.engine_config import EngineConfig
-from inspection_cell.anomaly.errors import AnomalyError
+from inspection_cell.anomaly.errors import AnomalyError, FitError
 from inspection_cell.anomaly.evaluate import evaluate, read_mask, training_images
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
 from inspection_cell.anomaly.heat import cluster_pixels
@@ -128,6 +128,8 @@ def fit_anomaly(arguments: argparse.Namespace) -> int:
     try:
         images, engine = {VIEW_ID: training_images(arguments.folder)}, _engine(arguments)
         if arguments.update is not None:
+            if arguments.ignore:
+                raise FitError("--ignore with --update: models go on with the mask they were fitted with; leave it out")
             result = update_views(images, arguments.update, out, engine, show_progress)
         else:
             settings = FitSettings(

@@ -73,6 +73,8 @@ def test_what_is_ignored_is_judged_by_no_model_of_the_fit(dataset, tmp_path, cap
     new.mkdir()
     cv2.imwrite(str(new / "100.png"), ring(100)[..., ::-1])
     assert fit(new, tmp_path / "m2", "--update", tmp_path / "m") == 0
+    assert fit(new, tmp_path / "m3", "--update", tmp_path / "m", "--ignore", tmp_path / "mask.png") == 2
+    assert "go on with the mask they were fitted with" in capsys.readouterr().err
     for name in ("m", "m2"):
         found = load_model(tmp_path / name / "view").score(pixels)
         rows = np.flatnonzero(found.allowed.any(1))
