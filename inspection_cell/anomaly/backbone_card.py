@@ -121,7 +121,10 @@ def describe_backbone(
     """
     import onnx  # only needed to look inside a graph; scoring with a card does not need it
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(onnx_file)))
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(onnx_file)))
+    except Exception as error:  # protobuf and onnx raise their own exceptions
+        raise ModelError(f"{onnx_file}: cannot be read as an ONNX network ({error})") from error
     places = _places(model.graph)
     names = outputs or _last_merges(model.graph, places, onnx_file)
     shapes = {v.name: v for v in [*model.graph.value_info, *model.graph.output]}
