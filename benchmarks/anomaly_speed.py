@@ -4,6 +4,8 @@ Both sides get the same 8 bit image of the heat map's size, the same ResNet18 (r
 them), the same 100 of 448 channels, and one thread (--threads), and end with a heat map and its maximum. Side by side:
 - exact: our model in float32, the network by ONNX Runtime, by OpenVINO in float32 or by ncnn, the fastest here;
 - fast: OpenVINO in bfloat16 and the model stored in float16;
+- int8: the network in 8 bit by ONNX Runtime, the model in float16 (whether such a network may be used, its gate says,
+  see `quantise-backbone`; here only its speed is measured);
 - the peer (peer_padim.py) in PyTorch and as an OpenVINO export, in float32 and in bfloat16;
 - the distance step alone; the Gaussian fit alone (features given), each in a process of its own with its peak memory;
 - what happens to a frame of 20 megapixels before the network: Multi-Otsu box, crop, resize, pad, normalise, against
@@ -41,12 +43,14 @@ from inspection_cell.anomaly.lattice import Lattice
 from inspection_cell.anomaly.otsu import part_box
 from inspection_cell.anomaly.padim import distance_map, fit
 from inspection_cell.anomaly.preprocess import make_mapping, preprocess
+from inspection_cell.anomaly.quantise import quantised_network
 from inspection_cell.anomaly.score import AnomalyModel, load_models
 
 Pixels = NDArray[np.uint8]
 CHANNELS, IMAGES, MEAN, STD = 100, 94, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What the exact and the fast form must reach at 1024, times faster than the peer.
-CLAIMS = {"image, exact": 3.0, "image, fast": 5.5, "image, exact, OpenVINO": 2.0, "image, fast, OpenVINO": 2.0,
+CLAIMS = {"image, exact": 3.0, "image, fast": 5.5, "image, int8": 8.0,
+          "image, exact, OpenVINO": 2.0, "image, fast, OpenVINO": 2.0,
           "distances, exact": 15.0, "distances, fast": 40.0, "fit": 15.0, "fit memory": 7.0, "20 MP": 5.0}  # fmt: skip
 
 
@@ -70,10 +74,17 @@ def picture(seed: int, size: int) -> Pixels:
     return np.clip(128 + 40 * smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def our_model(network: Path, size: int, folder: Path, config: EngineConfig, storage: str) -> AnomalyModel:
+def our_model(
+    network: Path, size: int, folder: Path, config: EngineConfig, storage: str, int8: bool = False
+) -> AnomalyModel:
     """A model fitted on a few images by the product's own code."""
     card = replace(describe_backbone(network), name="resnet18")
     backbone = Backbone(card, network.read_bytes(), config)
+    if int8:
+        channels = choose_channels(card, CHANNELS, 0)
+        outputs = tuple(replace(o, channels=len(c)) for o, c in zip(card.outputs, channels, strict=True))
+        quantised = quantised_network(backbone, [picture(i, size) for i in range(4)], size, channels)
+        backbone = Backbone(replace(card, outputs=outputs), quantised, config)
     settings = FitSettings(size=size, channels=CHANNELS, tolerance=0, n=1, storage=storage)  # type: ignore[arg-type]
     fit_views({"view": [picture(i, size) for i in range(8)]}, backbone, folder, settings)
     return load_models(folder, config)["view"]
@@ -87,11 +98,12 @@ def image_and_distances(size: int, rounds: int, threads: int, folder: Path) -> d
     network = folder / f"resnet18_{size}.onnx"
     names = ["layer1", "layer2", "layer3"]
     torch.onnx.export(net, (example,), str(network), input_names=["image"], output_names=names, dynamo=False)
-    forms = {
-        "ours, ONNX Runtime": (EngineConfig(threads=threads), "float32"),
-        "ours, OpenVINO float32": (EngineConfig(provider="openvino", threads=threads), "float32"),
-        "ours, ncnn": (EngineConfig(provider="ncnn", threads=threads), "float32"),
-        "ours, fast": (EngineConfig(provider="openvino", precision="bfloat16", threads=threads), "float16"),
+    forms: dict[str, tuple[EngineConfig, str, bool]] = {
+        "ours, ONNX Runtime": (EngineConfig(threads=threads), "float32", False),
+        "ours, OpenVINO float32": (EngineConfig(provider="openvino", threads=threads), "float32", False),
+        "ours, ncnn": (EngineConfig(provider="ncnn", threads=threads), "float32", False),
+        "ours, fast": (EngineConfig(provider="openvino", precision="bfloat16", threads=threads), "float16", False),
+        "ours, int8": (EngineConfig(threads=threads), "float16", True),
     }
     ours = {n: our_model(network, size, folder / f"m{i}_{size}", *how) for i, (n, how) in enumerate(forms.items())}
     card = describe_backbone(network)
@@ -240,6 +252,7 @@ def main() -> int:
         reached |= {
             "image, exact": t["peer, PyTorch"] / exact,
             "image, fast": t["peer, PyTorch"] / t["ours, fast"],
+            "image, int8": t["peer, PyTorch"] / t["ours, int8"],
             "image, exact, OpenVINO": t["peer, OpenVINO f32"] / exact,
             "image, fast, OpenVINO": t["peer, OpenVINO bf16"] / t["ours, fast"],
             "distances, exact": t["distances, peer"] / t["distances, float32"],

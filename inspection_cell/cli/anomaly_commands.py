@@ -21,6 +21,7 @@ from inspection_cell.anomaly.evaluate import evaluate, read_mask, training_image
 from inspection_cell.anomaly.fit import FitResult, FitSettings, fit_views, update_views
 from inspection_cell.anomaly.heat import cluster_pixels
 from inspection_cell.anomaly.inspect_folder import FolderResult, inspect_folder
+from inspection_cell.anomaly.quantise import CORRELATION, quantise_backbone
 from inspection_cell.anomaly.score import load_model
 from inspection_cell.recipe.folder_recipe import FolderRecipe, load_folder_recipe, write_folder_recipe
 from inspection_cell.recipe.loading import ConfigError
@@ -49,6 +50,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_engine(fit)
     fit.set_defaults(run=fit_anomaly)
     _add_describe(subparsers)
+    _add_quantise(subparsers)
     inspect = subparsers.add_parser("inspect-folder", help="judge a folder of images with a fitted model")
     add_inspect_arguments(inspect)
     inspect.set_defaults(run=inspect_folder_command)
@@ -97,6 +99,33 @@ def _add_describe(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
     describe.add_argument("--outputs", nargs=3, metavar="TENSOR", help="tensors at strides 4, 8, 16 (default: found)")
     describe.add_argument("--provenance", default="unknown", help="where the weights come from, and their licence")
     describe.set_defaults(run=describe_command)
+
+
+def _add_quantise(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    quantise = subparsers.add_parser("quantise-backbone", help="a faster backbone in 8 bit, if it judges alike")
+    quantise.add_argument("folder", type=Path, help="images of good parts, or a data set with train/good and test")
+    quantise.add_argument("--backbone", type=Path, default=DEFAULT_BACKBONE, help="folder with card, or an ONNX file")
+    quantise.add_argument("--size", type=int, default=256, help="side of the square the network sees, pixels")
+    quantise.add_argument("--out", type=Path, required=True, help="folder for the backbone; name it with --backbone")
+    quantise.add_argument("--threads", type=int, choices=range(1, 65), default=1, metavar="N", help="1 to 64")
+    quantise.set_defaults(run=quantise_command)
+
+
+def quantise_command(arguments: argparse.Namespace) -> int:
+    """Writes the backbone and says how alike it judges; 1 where it does not pass, 2 where the input is wrong."""
+    settings = FitSettings(size=arguments.size, n=1, threads=arguments.threads)
+    try:
+        backbone = load_backbone(arguments.backbone, EngineConfig(threads=arguments.threads))
+        gate = quantise_backbone(backbone, arguments.folder, arguments.out, settings, show_progress)
+    except AnomalyError as error:
+        print(f"quantise-backbone: {error}", file=sys.stderr)
+        return 2
+    found = f"rank correlation of {gate.images} scores {gate.correlation:.4f}, at least {CORRELATION} is needed"
+    if not gate.passed:
+        print(f"not written: in 8 bit this backbone judges differently: {found}", file=sys.stderr)
+        return 1
+    print(f"{arguments.out}: {found}; next: inspection-cell fit-anomaly FOLDER --backbone {arguments.out}")
+    return 0
 
 
 def describe_command(arguments: argparse.Namespace) -> int:
