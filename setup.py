@@ -23,17 +23,18 @@ def data_files() -> list[tuple[str, list[str]]]:
 
 
 def kernels() -> list[Extension]:
-    """lattice.c, once for each instruction set; where one cannot be built, the next simpler one is used."""
+    """The C files, each once for each instruction set; where one cannot be built, the next simpler one is used."""
     flags = ["-O3", "-fno-math-errno", "-ffp-contract=fast", "-Wno-psabi"]
     machines = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "base": []}
     return [
         Extension(
-            f"{NAME}.anomaly._lattice_{name}",
-            [f"{NAME}/anomaly/lattice.c"],
+            f"{NAME}.{room}._{stem}_{name}",
+            [f"{NAME}/{room}/{stem}.c"],
             extra_compile_args=[*flags, *machine],
             libraries=["m"],
             optional=True,
         )
+        for room, stem in (("anomaly", "lattice"), ("alignment", "edges"))
         for name, machine in machines.items()
     ]
 

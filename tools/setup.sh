@@ -37,7 +37,7 @@ need_system 'ldconfig -p | grep -q libEGL.so.1 && ldconfig -p | grep -q libGL.so
 
 packages=$(stamp_of requirements/*.txt)
 interfaces=$(find interfaces -type f -print0 | sort -z | xargs -0 cat tools/build_interfaces.sh | sha256sum | cut -d' ' -f1)
-package=$(stamp_of setup.py setup.cfg pyproject.toml inspection_cell/anomaly/lattice.c)
+package=$(stamp_of setup.py setup.cfg pyproject.toml inspection_cell/*/*.c)
 started=$SECONDS
 
 if [ ! -x "$venv/bin/python" ]; then

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspection_cell.alignment import kernel
 from inspection_cell.alignment.coarse import coarse_poses
 from inspection_cell.alignment.edges import EdgeSamples, PartEdges
 from inspection_cell.alignment.gradients import GradientImage, gradient_image, search_lines
@@ -106,7 +107,7 @@ def align(
     wrong = _input_fault(pixels, camera, prior, prior_bound)
     if wrong:
         return _refused(prior, wrong)
-    assembly = part.renderer.assembly
+    assembly = part.assembly
     corners = np.stack(np.meshgrid(*assembly.bounds.T), axis=-1).reshape(-1, 3)
     depth = float(transform(prior, assembly.centre[None])[0, 2])
     if depth <= assembly.radius:
@@ -183,13 +184,15 @@ def _tournament(
     """
     ranked: list[tuple[float, Pose]] = []
     for gradients, keep in zip(pyramid, KEPT, strict=True):
-        ranked = []
-        for pose in poses:
-            for reach, widths in HYPOTHESIS_WIDTHS:
-                moved = samples.seen_from(pose, camera)
-                lines = search_lines(gradients, moved.pixels, moved.normals, reach / gradients.scale)
-                pose = refine(pose, camera, moved, lines, np.array(widths) / gradients.scale, information)
-            ranked.append((fit_at(pose, camera, moved, lines).score(SCORE_PX / gradients.scale), pose))
+        reach = np.array([max(2, math.ceil(r)) for r, _ in HYPOTHESIS_WIDTHS], np.int64)
+        widths = np.array([w for _, w in HYPOTHESIS_WIDTHS]) / gradients.scale
+        field, score_px = gradients.field(), SCORE_PX / gradients.scale
+        ranked = [
+            kernel.hypothesis(
+                pose, camera, samples.points, samples.normals, field, reach, widths, information, score_px
+            )
+            for pose in poses
+        ]
         ranked = _distinct(sorted(ranked, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)[:keep]
         poses = [pose for _, pose in ranked]
     return ranked
@@ -203,7 +206,7 @@ def _distinct(
     seen: list[NDArray[np.float64]] = []
     points = samples.thinned(40)
     for score, pose in ranked:
-        pixels = points.seen_from(pose, camera).pixels
+        pixels = np.nan_to_num(camera.project(transform(pose, points.points)), nan=-1e4)
         if all(np.linalg.norm(pixels - other, axis=1).mean() > apart_px for other in seen):
             kept.append((score, pose))
             seen.append(pixels)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection_cell.alignment import kernel
 from inspection_cell.alignment.edges import EdgeSamples
 from inspection_cell.alignment.gradients import GradientImage
 from inspection_cell.core.camera_model import CameraModel
@@ -16,6 +17,7 @@ from inspection_cell.core.poses import Pose, make_pose, rotation_from_vector, tr
 DIRECTIONS = 8
 STEP_PX = 2.0
 MAX_TURNS = 7
+MAX_DISTANCES = 5
 POSES = 12
 
 
@@ -51,36 +53,30 @@ def coarse_poses(
     Args:
         camera: the pinhole of the crop; `gradients` is a small scale of it.
         samples: visible edges at the prior, some hundred.
-        centre, radius_m: of the part, in the part frame; the grid turns about the centre.
+        centre, radius_m: of the part, in the part frame; the grid turns about the centre, and moves it to and fro.
         bound: metres, radians.
     """
     middle = transform(T_prior, centre[None])[0]
     px_per_m = camera.matrix[0, 0] / middle[2] * gradients.scale
     reach = int(np.ceil(bound[0] * px_per_m)) + 1
-    turns = min(MAX_TURNS, 2 * int(np.ceil(bound[1] * radius_m * px_per_m / STEP_PX)) + 1)
-    angles = np.linspace(-1.0, 1.0, turns) * bound[1] * (1.0 - 1.0 / turns) if turns > 1 else np.zeros(1)
-    border = reach + 2
-    maps = direction_maps(gradients, border)
-    height, width = maps.shape[1:]
-    shifts = np.arange(-reach, reach + 1)
-    offsets = (shifts[:, None] * width + shifts).ravel()
-    in_camera = transform(T_prior, samples.points) - middle
-    tips = samples.pixels + samples.normals
-    scored: list[tuple[float, int, Pose]] = []
-    for number, turn in enumerate(itertools.product(angles, repeat=3)):
-        rotation = rotation_from_vector(turn)
-        pixels = gradients.to_scale(camera.project(in_camera @ rotation.T + middle))
-        roll = rotation[:2, :2]
-        normal = (tips - samples.pixels) @ roll.T
-        direction = np.rint(np.mod(np.arctan2(normal[:, 1], normal[:, 0]), np.pi) / np.pi * DIRECTIONS).astype(int)
-        column = np.clip(np.rint(np.nan_to_num(pixels[:, 0])).astype(int), 0, width - 2 * border - 1) + border
-        row = np.clip(np.rint(np.nan_to_num(pixels[:, 1])).astype(int), 0, height - 2 * border - 1) + border
-        base = ((direction % DIRECTIONS) * height + row) * width + column
-        score = maps.reshape(-1)[base[:, None] + offsets].mean(axis=0)
-        best = int(np.argmax(score))
-        down, right = divmod(best, len(shifts))
-        slide = np.array([shifts[right], shifts[down], 0.0]) / px_per_m
-        about = make_pose(rotation, middle + slide - rotation @ middle)
-        scored.append((float(score[best]), number, about @ T_prior))
-    scored.sort(key=lambda item: (-item[0], item[1]))
-    return [T_prior, *(pose for _, _, pose in scored[:POSES])]
+    angles = _spread(bound[1], radius_m * px_per_m, MAX_TURNS)
+    turns = np.stack([rotation_from_vector(turn) for turn in itertools.product(angles, repeat=3)])
+    distances = 1.0 + _spread(bound[0] / middle[2], radius_m * px_per_m, MAX_DISTANCES)
+    maps = direction_maps(gradients, reach + 1)
+    height, width = gradients.x.shape
+    small = camera.resized(width, height)
+    outline = transform(T_prior, samples.points) - middle
+    score, shift = kernel.coarse(small, outline, samples.normals, middle, turns, distances, maps, reach)
+    poses = []
+    for place in np.argsort(-score, axis=None, kind="stable")[:POSES]:
+        turn, far = divmod(int(place), len(distances))
+        right, down = shift[turn, far]
+        moved = distances[far] * (middle + np.array([right, down, 0.0]) / px_per_m)
+        poses.append(make_pose(turns[turn], moved - turns[turn] @ middle) @ T_prior)
+    return [T_prior, *poses]
+
+
+def _spread(bound: float, lever_px: float, most: int) -> NDArray[np.float64]:
+    """Values that cover -bound to bound so closely that `lever_px` pixels times a half step stay below STEP_PX / 2."""
+    count = min(most, 2 * int(np.ceil(bound * lever_px / STEP_PX)) + 1)
+    return np.linspace(-1.0, 1.0, count) * bound * (1.0 - 1.0 / count) if count > 1 else np.zeros(1)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection_cell.alignment import kernel
 from inspection_cell.alignment.edges import EdgeSamples
-from inspection_cell.alignment.gradients import LineEdges
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, perturb, transform
+from inspection_cell.core.poses import Pose, transform
 
 CLUSTER_PX = 96.0
 EDGE_BIAS_PX = 0.3
@@ -39,15 +39,15 @@ class Fit:
         return float(np.mean(np.abs(np.nan_to_num(self.residuals, nan=np.inf)) < within_px))
 
 
-def fit_at(T_camera_part: Pose, camera: CameraModel, samples: EdgeSamples, lines: LineEdges) -> Fit:
-    """Matches each sample to the nearest edge on its line, for a pinhole camera.
+def fit_at(T_camera_part: Pose, camera: CameraModel, samples: EdgeSamples, lines: NDArray[np.float64]) -> Fit:
+    """Matches each sample to the nearest edge on its line (n, 4), see `search_lines`, for a pinhole camera.
 
     The lines stay where the samples' own pixels put them; the pose moves along them.
     """
     in_camera = transform(T_camera_part, samples.points)
     pixels = camera.project(in_camera)
     moved = np.einsum("nc,nc->n", pixels - samples.pixels, samples.normals)
-    distance = lines.offsets - moved[:, None]
+    distance = lines - moved[:, None]
     nearest = np.argmin(np.where(np.isnan(distance), np.inf, np.abs(distance)), axis=1)
     residuals = distance[np.arange(len(distance)), nearest]
     z = in_camera[:, 2]
@@ -69,7 +69,7 @@ def refine(
     T_camera_part: Pose,
     camera: CameraModel,
     samples: EdgeSamples,
-    lines: LineEdges,
+    lines: NDArray[np.float64],
     widths_px: NDArray[np.float64],
     prior_information: NDArray[np.float64],
 ) -> Pose:
@@ -79,14 +79,9 @@ def refine(
         widths_px: falling widths of the Tukey weight.
         prior_information: (6, 6), damps directions that the edges do not fix.
     """
-    pose = T_camera_part
-    for width in widths_px:
-        fit = fit_at(pose, camera, samples, lines)
-        weights = tukey(fit.residuals, float(width))
-        hessian = (fit.jacobian * weights[:, None]).T @ fit.jacobian
-        step = fit.jacobian.T @ (weights * np.nan_to_num(fit.residuals))
-        pose = perturb(pose, np.linalg.solve(hessian + prior_information, step))
-    return pose
+    return kernel.refine(
+        T_camera_part, camera, samples.points, samples.pixels, samples.normals, lines, widths_px, prior_information
+    )
 
 
 def covariance(fit: Fit, width_px: float, prior_information: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from inspection_cell.alignment.picture import alignment_picture
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component, load_assembly
 from inspection_cell.cad.box import box_component
-from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.plan import Mounting
 from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.core.view import Alignment, View
@@ -27,7 +26,7 @@ from inspection_cell.recipe.recipe import Recipe
 
 
 class AlignmentStation:
-    """Aligns the part of one recipe. Belongs to the thread that made it (it renders).
+    """Aligns the part of one recipe.
 
     Args:
         tool_boxes: the gripper as boxes in the tool frame: edges behind it are not looked for.
@@ -36,17 +35,12 @@ class AlignmentStation:
     def __init__(
         self, recipe: Recipe, recipe_path: Path, tool_boxes: Sequence[BoxConfig] = (), cache: Path | None = None
     ) -> None:
-        """Raises CadError, ConfigError, RenderError."""
+        """Raises CadError, ConfigError."""
         assert recipe.alignment is not None
         self._section = recipe.alignment
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
-        self._renderer = GeometryRenderer(assembly)
-        self._edges = PartEdges(self._renderer)
+        self._edges = PartEdges(assembly)
         self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
-
-    def close(self) -> None:
-        """Gives the renderer back."""
-        self._renderer.close()
 
     def judge(
         self, view: View, image: NDArray[np.uint8], encoding: str, stamp_ns: int

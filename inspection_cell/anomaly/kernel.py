@@ -17,17 +17,10 @@ from numpy.typing import NDArray
 from inspection_cell.anomaly import kernel_numpy
 from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.lattice import LANES, STEPS, Features, Lattice
+from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-# Each needs all that is named of the processor; the best is tried first.
-VARIANTS: tuple[tuple[str, set[str]], ...] = (
-    ("avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl", "f16c"}),
-    ("avx2", {"avx2", "fma", "f16c"}),
-    ("base", set()),
-)
-
-
 VERSION = 1
 """Of lattice.c."""
 
@@ -104,8 +97,8 @@ class CompiledKernel:
     ) -> None:
         function = self._library.lattice_score_half if weights.dtype == np.float16 else self._library.lattice_score
         function(
-            _pointer(weights), _channels(lattice), lattice.padded, _pointers(features), _pointers(means),
-            rows.start, rows.stop, lattice.rows, _pointer(out),
+            pointer(weights), _channels(lattice), lattice.padded, _pointers(features), _pointers(means),
+            rows.start, rows.stop, lattice.rows, pointer(out),
         )  # fmt: skip
 
     def moments(
@@ -121,8 +114,8 @@ class CompiledKernel:
         addresses, strides = _addresses(bank, samples)
         scratch = np.empty((3 * n3 + 2 * n2 + n1) * len(samples) * LANES)
         self._library.lattice_moments(
-            _channels(lattice), len(samples), _pointer(addresses), _pointer(strides),
-            _pointers(offsets), _pointer(scratch), _pointer(moments), _pointer(sums),
+            _channels(lattice), len(samples), pointer(addresses), pointer(strides),
+            _pointers(offsets), pointer(scratch), pointer(moments), pointer(sums),
         )  # fmt: skip
 
     def gram(
@@ -135,8 +128,8 @@ class CompiledKernel:
         scratch = np.empty(((7 * n3 + 2 * n2 + max(n1, n2, n3) + 1) * count + 3 * pairs, LANES), np.float32)
         out = np.empty((pairs, STEPS[0], STEPS[0] * LANES), np.float32)
         self._library.lattice_gram(
-            _pointer(weights), _channels(lattice), count, _pointer(addresses), _pointer(strides),
-            _pointers(means), _pointer(mean_strides), _pointer(scratch), _pointer(out),
+            pointer(weights), _channels(lattice), count, pointer(addresses), pointer(strides),
+            _pointers(means), pointer(mean_strides), pointer(scratch), pointer(out),
         )  # fmt: skip
         return out
 
@@ -146,8 +139,8 @@ class CompiledKernel:
         deviations = np.empty((lattice.order.sums, LANES), np.float32)
         scratch = np.empty((self._library.lattice_scratch(_channels(lattice)), LANES))
         failed = self._library.lattice_whiten(
-            _channels(lattice), _pointer(moments), _pointer(sums), ctypes.c_double(count),
-            ctypes.c_double(regularisation), _pointer(scratch), _pointer(weights), _pointer(deviations),
+            _channels(lattice), pointer(moments), pointer(sums), ctypes.c_double(count),
+            ctypes.c_double(regularisation), pointer(scratch), pointer(weights), pointer(deviations),
         )  # fmt: skip
         if failed:
             raise FitError("a covariance is not positive definite; is a feature not a finite number?")
@@ -167,7 +160,7 @@ def _addresses(bank: Features, samples: NDArray[np.int64]) -> tuple[NDArray[np.u
 @lru_cache(maxsize=1)
 def kernel() -> Kernel:
     """The fastest implementation that this processor can run."""
-    for name, _ in VARIANTS:
+    for name in VARIANTS:
         if (found := compiled(name)) is not None:
             return found
     logging.getLogger(__name__).warning(
@@ -178,12 +171,8 @@ def kernel() -> Kernel:
 
 def compiled(name: str) -> CompiledKernel | None:
     """`lattice.c` for one of VARIANTS; None where it was not built, is out of date, or the processor cannot run it."""
-    files = sorted(Path(__file__).parent.glob(f"_lattice_{name}.*.so"))
-    if not files or not dict(VARIANTS)[name] <= _processor():
-        return None
-    library = ctypes.CDLL(str(files[0]))
-    if not hasattr(library, "lattice_version") or library.lattice_version() != VERSION:
-        logging.getLogger(__name__).warning("%s is of another lattice.c: install the package again", files[0].name)
+    library = open_library(Path(__file__).parent, "lattice", name, VERSION)
+    if library is None:
         return None
     library.lattice_scratch.restype = ctypes.c_int64
     return CompiledKernel(library, name)
@@ -203,23 +192,9 @@ def score(lattice: Lattice, weights: NDArray[Any], means: Features, features: Fe
     return out
 
 
-def _processor() -> set[str]:
-    """The instruction sets that Linux names; none elsewhere."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return set(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
-
-
 def _channels(lattice: Lattice) -> Any:
     return (ctypes.c_int * 3)(*lattice.channels)
 
 
-def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
-    """Its address. The array must have a name that outlives the call: the pointer does not keep it."""
-    if not array.flags.c_contiguous:
-        raise ValueError(f"an array of shape {array.shape} is not contiguous")
-    return ctypes.c_void_p(array.ctypes.data)
-
-
 def _pointers(arrays: Sequence[NDArray[Any]]) -> Any:
-    return (ctypes.c_void_p * 3)(*(_pointer(array) for array in arrays))
+    return (ctypes.c_void_p * 3)(*(pointer(array) for array in arrays))

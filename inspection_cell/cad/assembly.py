@@ -7,7 +7,7 @@ import json
 import os
 import struct
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,23 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from inspection_cell.core.poses import Pose, transform
+from inspection_cell.cad.component import Component
+from inspection_cell.cad.quality import MeshQuality, checked
+from inspection_cell.core.poses import transform
 
 UNITS = {"m": 1.0, "mm": 0.001, "inch": 0.0254}
 STEP_SUFFIXES = {".step", ".stp"}
 MESH_SUFFIXES = {".stl", ".ply", ".obj", ".glb"}
 LARGEST_M = 5.0
 SMALLEST_M = 0.0001
+USUAL_M = (0.005, 1.0)
 STEP_TOLERANCE_MM = 0.02
 STEP_TOLERANCE_RAD = 0.25
-CACHE_VERSION = "1"
+CACHE_VERSION = "2"
 
 
 class CadError(ValueError):
     """A CAD file that cannot be used; the text names the file and the cure."""
-
-
-@dataclass(frozen=True)
-class Component:
-    """One named piece of an assembly.
-
-    Attributes:
-        vertices: (n, 3) float64, metres, in the part frame.
-        faces: (m, 3) int32, indices into vertices.
-    """
-
-    name: str
-    vertices: NDArray[np.float64]
-    faces: NDArray[np.int32]
-
-    def moved(self, T_part_new: Pose) -> Component:
-        """The same mesh after the rigid motion `T_part_new`, e.g. a gripper given in the tool frame by T_part_tool."""
-        return Component(self.name, transform(T_part_new, self.vertices), self.faces)
 
 
 @dataclass(frozen=True)
@@ -57,17 +42,20 @@ class Assembly:
         components: sorted by name (STEP keeps no order); names are unique.
         sha256: of the file's bytes, and of the unit where one was stated.
         notes: what was changed or is remarkable, for people.
+        quality: of each component's mesh, in the components' order, where it was read from a file.
     """
 
     components: tuple[Component, ...]
     sha256: str
     source: str = ""
     notes: tuple[str, ...] = ()
+    quality: tuple[MeshQuality, ...] = ()
     bounds: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.components:
-            raise CadError(f"{self.source or 'assembly'}: holds no component; check that the file has solids or faces")
+            cure = "check that the file is complete and has solids or faces"
+            raise CadError(f"{self.source or 'assembly'}: holds no component; {cure}")
         names = Counter(c.name for c in self.components)
         twice = [name for name, count in names.items() if count > 1]
         if twice:
@@ -114,6 +102,8 @@ def load_assembly(path: Path | str, unit: str | None = None, cache: Path | None 
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise CadError(f"{path}: is a folder; name the CAD file in it")
     if not path.is_file():
         raise CadError(f"{path}: no such file; check the recipe's path to the CAD model")
     if suffix not in STEP_SUFFIXES | MESH_SUFFIXES:
@@ -124,7 +114,10 @@ def load_assembly(path: Path | str, unit: str | None = None, cache: Path | None 
     if unit is not None and unit not in UNITS:
         raise CadError(f"{path}: unit {unit!r} is unknown; use one of {', '.join(UNITS)}")
 
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CadError(f"{path}: cannot be read ({error.strerror}); check the file's rights") from error
     sha256 = hashlib.sha256(data + (unit or "").encode()).hexdigest()
     cached = cache / f"assembly-{sha256}-{CACHE_VERSION}.npz" if cache is not None else None
     if cached is not None:
@@ -140,28 +133,50 @@ def load_assembly(path: Path | str, unit: str | None = None, cache: Path | None 
     scale = UNITS[unit or "m"]
     if scale != 1.0:
         components = [Component(c.name, c.vertices * scale, c.faces) for c in components]
-    assembly = Assembly(tuple(components), sha256, path.name, tuple(notes))
-    _check_size(assembly, path, suffix)
+    good, quality = _checked(components, path)
+    assembly = Assembly(good, sha256, path.name, (*notes, *(n for q in quality for n in q.notes)), quality)
+    note = _size_note(assembly, path, unit)
+    assembly = replace(assembly, notes=(*assembly.notes, *note))
     if cached is not None:
         _write_cache(cached, assembly)
     return assembly
 
 
-def _check_size(assembly: Assembly, path: Path, suffix: str) -> None:
-    points = assembly.bounds
-    if not np.all(np.isfinite(points)):
-        raise CadError(f"{path}: has coordinates that are not finite; export the CAD model again")
-    extent = float(np.max(points[1] - points[0]))
-    if extent == 0.0:
-        raise CadError(f"{path}: has no size, all points coincide; export the CAD model again")
-    if SMALLEST_M <= extent <= LARGEST_M:
-        return
-    cure = (
-        "export it in its true unit" if suffix in STEP_SUFFIXES else "state the file's unit: unit 'mm', 'm' or 'inch'"
-    )
-    raise CadError(
-        f"{path}: the part would be {extent:.6g} m wide, outside {SMALLEST_M * 1000:g} mm to {LARGEST_M:g} m; {cure}"
-    )
+def _checked(components: list[Component], path: Path) -> tuple[tuple[Component, ...], tuple[MeshQuality, ...]]:
+    """The components fit for use; a CadError names that which is not."""
+    done = []
+    for component in components:
+        try:
+            done.append(checked(component))
+        except ValueError as error:
+            cure = "export the CAD model again, or without it" if len(components) > 1 else "export the CAD model again"
+            raise CadError(f"{path}: component {component.name!r} {error}; {cure}") from error
+    return tuple(c for c, _ in done), tuple(q for _, q in done)
+
+
+def _size_note(assembly: Assembly, path: Path, unit: str | None) -> tuple[str, ...]:
+    """A sentence where the part's size makes one doubt the unit; refuses an impossible size."""
+    extent = float(np.max(assembly.bounds[1] - assembly.bounds[0]))
+    step = path.suffix.lower() in STEP_SUFFIXES
+    stated = unit or "m"
+    others = {name: extent / UNITS[stated] * scale for name, scale in UNITS.items() if name != stated}
+    if not SMALLEST_M <= extent <= LARGEST_M:
+        would = " or ".join(f"{name!r} makes it {_length(e)}" for name, e in others.items() if _usual(e))
+        cure = "export it in its true unit" if step else f"state the file's unit: {would or 'm, mm or inch'}"
+        limits = f"{SMALLEST_M * 1000:g} mm to {LARGEST_M:g} m"
+        raise CadError(f"{path}: the part would be {extent:.6g} m wide, outside {limits}; {cure}")
+    if _usual(extent) or step:
+        return ()
+    usual = " or ".join(f"{name!r} would make it {_length(e)}" for name, e in others.items() if _usual(e))
+    return (f"the part is {_length(extent)} wide in {stated!r}: check the unit; {usual}",) if usual else ()
+
+
+def _usual(extent_m: float) -> bool:
+    return USUAL_M[0] <= extent_m <= USUAL_M[1]
+
+
+def _length(extent_m: float) -> str:
+    return f"{extent_m:.3g} m" if extent_m >= 1 else f"{extent_m * 1000:.3g} mm"
 
 
 def _step_to_glb(path: Path, data: bytes) -> bytes:
@@ -191,7 +206,9 @@ def _from_glb(glb: bytes, path: Path) -> tuple[list[Component], list[str]]:
 
 def _from_mesh(path: Path) -> tuple[list[Component], list[str]]:
     try:
-        scene = trimesh.load_scene(path)
+        # Only the OBJ reader knows this option: without it named objects become one.
+        options: dict[str, Any] = {"split_objects": True} if path.suffix.lower() == ".obj" else {}
+        scene = trimesh.load_scene(path, **options)
     except Exception as error:
         raise CadError(f"{path}: cannot be read as {path.suffix} ({error}); export the CAD model again") from error
     components, notes = _from_scene(scene, Counter())
@@ -211,8 +228,9 @@ def _from_scene(scene: Any, stated: Counter[str]) -> tuple[list[Component], list
         if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
             notes.append(f"node {node!r} has no faces: left out")
             continue
-        vertices = transform(np.asarray(T_part_node, float), mesh.vertices)
-        components.append(Component(str(node), vertices, np.asarray(mesh.faces, np.int32)))
+        T = np.asarray(T_part_node, float)
+        faces = mesh.faces if np.linalg.det(T[:3, :3]) > 0 else mesh.faces[:, ::-1]  # a mirrored placement
+        components.append(Component(str(node), transform(T, mesh.vertices), np.ascontiguousarray(faces, np.int32)))
     return sorted(components, key=lambda c: c.name), notes
 
 
@@ -229,15 +247,20 @@ def _read_cache(path: Path, sha256: str, source: str) -> Assembly | None:
         with np.load(path) as store:
             names = json.loads(str(store["names"]))
             notes = tuple(json.loads(str(store["notes"])))
+            quality = tuple(MeshQuality(**q) for q in json.loads(str(store["quality"])))
             parts = tuple(Component(n, store[f"v{i}"], store[f"f{i}"]) for i, n in enumerate(names))
-        return Assembly(parts, sha256, source, notes)
+        return Assembly(parts, sha256, source, notes, quality)
     except Exception:  # a cache is never worth an error: whatever is wrong with it, the CAD file itself is read
         return None
 
 
 def _write_cache(path: Path, assembly: Assembly) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {"names": json.dumps(assembly.names), "notes": json.dumps(assembly.notes)}
+    arrays: dict[str, Any] = {
+        "names": json.dumps(assembly.names),
+        "notes": json.dumps(assembly.notes),
+        "quality": json.dumps([asdict(q) for q in assembly.quality]),
+    }
     for i, component in enumerate(assembly.components):
         arrays[f"v{i}"], arrays[f"f{i}"] = component.vertices, component.faces
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.npz")

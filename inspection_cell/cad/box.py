@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from inspection_cell.cad.assembly import Component
+from inspection_cell.cad.component import Component
 from inspection_cell.core.poses import Pose
 
 

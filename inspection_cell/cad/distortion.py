@@ -33,11 +33,9 @@ def pinhole_cover(camera: CameraModel) -> tuple[CameraModel, NDArray[np.float32]
     low = np.floor(coarse.min(axis=(0, 1))).astype(int) - 1
     high = np.ceil(coarse.max(axis=(0, 1))).astype(int) + 2
     cover = CameraModel(int(high[0] - low[0]), int(high[1] - low[1]), _moved(camera.matrix, low))
-    columns = np.linspace(0, nx - 1, camera.width, dtype=np.float32)
-    rows = np.linspace(0, ny - 1, camera.height, dtype=np.float32)
-    map_x, map_y = np.meshgrid(columns, rows)
-    places = cv2.remap((coarse - low).astype(np.float32), map_x, map_y, cv2.INTER_LINEAR)
-    return cover, np.asarray(places, np.float32)
+    # Not by cv2.remap: it rounds to 1/32 of a grid cell, a quarter of a pixel.
+    nodes = (coarse - low).astype(np.float32)
+    return cover, _stretched(_stretched(nodes, 0, camera.height), 1, camera.width)
 
 
 def undistorted_crop(
@@ -58,6 +56,15 @@ def undistorted_crop(
     columns = np.clip(np.arange(x, x + width), 0, camera.width - 1)
     inside = x >= 0 and y >= 0 and x + width <= camera.width and y + height <= camera.height
     return (image[y : y + height, x : x + width] if inside else image[np.ix_(rows, columns)]), pinhole
+
+
+def _stretched(values: NDArray[np.float32], axis: int, count: int) -> NDArray[np.float32]:
+    """The values at `count` places spread evenly along an axis, interpolated linearly."""
+    place = np.linspace(0, values.shape[axis] - 1, count)
+    low = np.minimum(place.astype(int), values.shape[axis] - 2)
+    share = np.expand_dims((place - low).astype(np.float32), tuple(k for k in range(3) if k != axis))
+    below = values.take(low, axis)
+    return np.asarray(below + share * (values.take(low + 1, axis) - below), np.float32)
 
 
 def _moved(matrix: NDArray[np.float64], low: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, identity
 from scipy.sparse.csgraph import connected_components
 
-from inspection_cell.cad.assembly import Component
+from inspection_cell.cad.component import Component
 
 CREASE_RAD = np.radians(22.0)
+COARSE_RAD = np.radians(32.0)
+PARALLEL_RAD = np.radians(25.0)
 FLAT_RAD = np.radians(0.3)
 WELD_M = 1e-8
+NO_AREA_M2 = 1e-16
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,58 @@ class EdgeModel:
     sharp: NDArray[np.bool_]
 
 
-def welded(component: Component) -> trimesh.Trimesh:
-    """The component with equal points made one and faces without area removed, so that faces know their neighbours."""
+def joined(component: Component) -> trimesh.Trimesh:
+    """The component with equal points made one: the same faces, in the same order."""
     _, first, inverse = np.unique(
         np.round(component.vertices / WELD_M).astype(np.int64), axis=0, return_index=True, return_inverse=True
     )
-    faces = inverse.reshape(-1)[component.faces]
-    distinct = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    mesh = trimesh.Trimesh(component.vertices[first], faces[distinct], process=False)
-    mesh.update_faces(mesh.area_faces > 1e-16)
+    return trimesh.Trimesh(component.vertices[first], inverse.reshape(-1)[component.faces], process=False)
+
+
+def welded(component: Component) -> trimesh.Trimesh:
+    """The component with equal points made one and faces without area removed, so that faces know their neighbours."""
+    mesh = joined(component)
+    mesh.update_faces(mesh.area_faces > NO_AREA_M2)
     return mesh
 
 
+def creases(mesh: trimesh.Trimesh) -> NDArray[np.bool_]:
+    """(a,) bool, for each pair of `mesh.face_adjacency`: whether the surface has an edge there, not a facet's border.
+
+    A bend above 22 deg is an edge. Coarse meshes of round surfaces bend more, up to 30 deg with 12 facets a turn: such
+    a bend is none when the surface goes on bending by about as much, the same way, beyond both of its facets (half as
+    much where the round surface ends).
+    """
+    angle, sides = mesh.face_adjacency_angles, mesh.face_adjacency
+    sharp = np.asarray(angle > CREASE_RAD)
+    doubtful = np.flatnonzero(sharp & (angle < COARSE_RAD))
+    if not len(doubtful):
+        return sharp
+    ends = mesh.face_adjacency_edges
+    along = mesh.vertices[ends[:, 1]] - mesh.vertices[ends[:, 0]]
+    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-15)
+    convex = mesh.face_adjacency_convex
+    n, bends = len(mesh.faces), np.arange(len(sides))
+    of_face = coo_matrix((np.ones(2 * len(sides)), (sides.T.reshape(-1), np.tile(bends, 2))), (n, len(sides))).tocsr()
+    level = sides[~sharp]
+    neighbours = coo_matrix((np.ones(len(level)), (level[:, 0], level[:, 1])), (n, n)).tocsr()
+    # A facet is often two triangles, so the bend beyond it may belong to a neighbour.
+    near = (neighbours + neighbours.T + identity(n, format="csr")) @ of_face
+    goes_on = np.zeros((len(doubtful), 2), bool)
+    for side in range(2):
+        row, other = near[sides[doubtful, side]].nonzero()
+        this = doubtful[row]
+        apart = (ends[this][:, :, None] != ends[other][:, None, :]).all(axis=(1, 2))
+        parallel = np.abs(np.einsum("ij,ij->i", along[this], along[other])) > np.cos(PARALLEL_RAD)
+        alike = (angle[other] > 0.4 * angle[this]) & (angle[other] < 1.5 * angle[this])
+        goes_on[row[apart & parallel & alike & (convex[this] == convex[other])], side] = True
+    sharp[doubtful[goes_on.all(axis=1)]] = False
+    return sharp
+
+
 def corner_normals(mesh: trimesh.Trimesh) -> NDArray[np.float64]:
-    """(m, 3, 3) unit normals at the faces' corners: averaged over neighbours that meet at less than a crease."""
-    adjacent = mesh.face_adjacency[mesh.face_adjacency_angles < CREASE_RAD]
+    """(m, 3, 3) unit normals at the faces' corners: averaged over neighbours that meet without a crease."""
+    adjacent = mesh.face_adjacency[~creases(mesh)]
     n = len(mesh.faces)
     graph = coo_matrix((np.ones(len(adjacent)), (adjacent[:, 0], adjacent[:, 1])), shape=(n, n))
     patch = connected_components(graph, directed=False)[1]
@@ -69,7 +109,7 @@ def edge_model(component: Component) -> EdgeModel:
     ends = [mesh.vertices[vertices]]
     normals = [mesh.face_normals[pairs]]
     points = [mesh.vertices[vertices[:, 0]]]
-    sharp = [mesh.face_adjacency_angles[bent] > CREASE_RAD]
+    sharp = [creases(mesh)[bent]]
     border = trimesh.grouping.group_rows(mesh.edges_sorted, require_count=1)
     if len(border):
         edge = mesh.edges_sorted[border]

@@ -15,7 +15,8 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.cad.assembly import Assembly, Component
+from inspection_cell.cad.assembly import Assembly
+from inspection_cell.cad.component import Component
 from inspection_cell.cad.distortion import has_distortion, pinhole_cover
 from inspection_cell.cad.mesh import corner_normals, welded
 from inspection_cell.cad.shading import GEOMETRY_FRAGMENT, SHADE_FRAGMENT, VERTEX, Material, Shading
@@ -39,7 +40,8 @@ class Buffers:
     Attributes:
         depth: (h, w) float32, metres along the optical axis; 0 where nothing is.
         normals: (h, w, 3) float32, unit, in the camera frame, towards the camera; 0 where nothing is.
-        ids: (h, w) int32, index of the component; -1 where nothing is, -2 where an occluder is.
+        ids: (h, w) int32, index of the component; -1 where nothing is, -2 where an occluder is (or -2, -3, ... where
+            they were to be told apart).
     """
 
     depth: NDArray[np.float32]
@@ -86,6 +88,7 @@ class GeometryRenderer:
         hidden: Collection[str] = (),
         occluders: Sequence[Component] = (),
         moved: Mapping[str, Pose] = NOT_MOVED,
+        occluders_apart: bool = False,
     ) -> Buffers:
         """The geometry as `camera` sees it.
 
@@ -93,15 +96,21 @@ class GeometryRenderer:
             hidden: names of components to leave out.
             occluders: other things in the way, in the part frame; their id is -2.
             moved: by component name, a small motion of it in the part frame: p becomes T p.
+            occluders_apart: give the occluders the ids -2, -3, ... in their order.
 
         Raises:
             RenderError: called from another thread than the renderer's.
         """
         ideal, places = _pinhole(camera)
         box, shape = (0, 0, ideal.width, ideal.height), (ideal.height, ideal.width)
+
+        def set_id(program: Any, _: Component, index: int) -> None:
+            one = index if index >= 0 or occluders_apart else OCCLUDER
+            program["id"].value = float(one - NOTHING)  # the cleared framebuffer holds 0, which then means nothing
+
         with self._current():
             target = self._begin("geometry", ideal, ((4, "f4"), (1, "f4")))
-            self._draw(self._geometry, T_camera_part, ideal, hidden, occluders, moved, _set_id)
+            self._draw(self._geometry, T_camera_part, ideal, hidden, occluders, moved, set_id)
             surface: NDArray[np.float32] = np.frombuffer(
                 target.read(box, 4, attachment=0, dtype="f4"), np.float32
             ).reshape(*shape, 4)
@@ -191,8 +200,8 @@ class GeometryRenderer:
                     configure(program, component, index)
                     mesh.draw(program)
             _set_pose(program, T_camera_part)
-            for component, mesh in zip(occluders, extra, strict=True):
-                configure(program, component, OCCLUDER)
+            for place, (component, mesh) in enumerate(zip(occluders, extra, strict=True)):
+                configure(program, component, OCCLUDER - place)
                 mesh.draw(program)
         finally:
             for mesh in extra:
@@ -255,10 +264,6 @@ class _Mesh:
 
 def _set_pose(program: Any, T_camera_component: Pose) -> None:
     program["T_camera_part"].write(T_camera_component.T.astype("f4").tobytes())
-
-
-def _set_id(program: Any, _: Component, index: int) -> None:
-    program["id"].value = float(index - NOTHING)  # the cleared framebuffer holds 0, which then means nothing
 
 
 def _set_light(program: Any, shading: Shading) -> None:

@@ -1,19 +1,39 @@
-"""How much of each component a view shows: visible pixels over the pixels it has when drawn alone."""
+"""How much of each component a view shows, and what hides the rest: pixels over those it has when drawn alone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.cad.assembly import Component
-from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cad.component import Component
+from inspection_cell.cad.render import NOTHING, OCCLUDER, GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, transform
 
 Box = tuple[int, int, int, int]
 SIZE_PX = 96
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How a view shows one component; shares are of its projected area, 0 to 1.
+
+    Attributes:
+        fraction: what nothing hides and the image holds.
+        hidden_by: what stands before it, components and occluders by name, with the share hidden, largest first. Where
+            several things hide a point, the foremost is named.
+        outside: what lies beyond the image.
+    """
+
+    fraction: float
+    hidden_by: tuple[tuple[str, float], ...]
+    outside: float
+
+
+NOT_SEEN = Visibility(0.0, (), 1.0)
 
 
 def projected_box(
@@ -50,15 +70,15 @@ def inside_image(camera: CameraModel, box: Box, shape: tuple[int, int]) -> NDArr
     return inside
 
 
-def visible_fraction(
+def visibility(
     renderer: GeometryRenderer,
     name: str,
     T_camera_part: Pose,
     camera: CameraModel,
     occluders: Sequence[Component] = (),
     hidden: Collection[str] = (),
-) -> float:
-    """The part of a component's projected area that nothing hides and the image holds, 0 to 1.
+) -> Visibility:
+    """How much of a component a view shows, and what hides the rest. One behind the camera counts as all outside.
 
     Args:
         occluders: other things in the way, in the part frame (a gripper: `component.moved(T_part_tool)`).
@@ -67,15 +87,38 @@ def visible_fraction(
     index = renderer.assembly.index(name)
     box = projected_box(renderer.assembly.components[index].vertices, T_camera_part, camera, 1.0)
     if box is None or box[2] > 20 * camera.width or box[3] > 20 * camera.height:
-        return 0.0
+        return NOT_SEEN
     crop = scaled_crop(camera, box, SIZE_PX)
     others = [n for n in renderer.assembly.names if n != name]
     alone = renderer.render(T_camera_part, crop, hidden=others).ids == index
-    if not alone.any():
-        return 0.0
-    seen = renderer.render(T_camera_part, crop, hidden, occluders).ids == index
-    inside = inside_image(camera, box, seen.shape)
-    return float(np.count_nonzero(seen & inside) / np.count_nonzero(alone))
+    whole = np.count_nonzero(alone)
+    if not whole:
+        return NOT_SEEN
+    ids = renderer.render(T_camera_part, crop, hidden, occluders, occluders_apart=True).ids
+    inside = inside_image(camera, box, ids.shape)
+    seen = np.count_nonzero((ids == index) & inside)
+    shares: dict[str, float] = {}
+    in_front, counts = np.unique(ids[alone & inside & (ids != index) & (ids != NOTHING)], return_counts=True)
+    for i, count in zip(in_front.tolist(), counts.tolist(), strict=True):
+        who = renderer.assembly.names[i] if i >= 0 else occluders[OCCLUDER - i].name
+        shares[who] = shares.get(who, 0.0) + count / whole
+    return Visibility(
+        float(seen / whole),
+        tuple(sorted(shares.items(), key=lambda item: -item[1])),
+        float(np.count_nonzero(alone & ~inside) / whole),
+    )
+
+
+def visible_fraction(
+    renderer: GeometryRenderer,
+    name: str,
+    T_camera_part: Pose,
+    camera: CameraModel,
+    occluders: Sequence[Component] = (),
+    hidden: Collection[str] = (),
+) -> float:
+    """`visibility`'s fraction alone."""
+    return visibility(renderer, name, T_camera_part, camera, occluders, hidden).fraction
 
 
 def visible_fractions(

@@ -41,10 +41,6 @@ class AlignmentNode(StationNode[AlignmentStation | None]):
             return None, {}
         return AlignmentStation(recipe, path, self.config.tool_boxes, self.data_folder / "cache"), {}
 
-    def unload(self, analysis: AlignmentStation | None) -> None:
-        if analysis is not None:
-            analysis.close()
-
     def arrived(self, arrival: Arrival) -> None:
         view = arrival.view
         if not any(c.kind is CheckKind.ALIGNMENT and c.view_id == view.view_id for c in arrival.plan.checks):

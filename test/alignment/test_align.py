@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -29,15 +29,19 @@ unit = st.floats(-1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
-def part() -> Iterator[PartEdges]:
-    with GeometryRenderer(load_assembly(ROOT / "models/parts/ring_housing/ring_housing.step")) as renderer:
-        yield PartEdges(renderer)
+def part() -> PartEdges:
+    return PartEdges(load_assembly(ROOT / "models/parts/ring_housing/ring_housing.step"))
+
+
+@lru_cache(maxsize=2)
+def renderer_of(part: PartEdges) -> GeometryRenderer:
+    return GeometryRenderer(part.assembly)
 
 
 def viewpoint(part: PartEdges, azimuth: float, tilt: float) -> Pose:
     """T_camera_part, 0.32 m away, `tilt` off the ring's axis."""
     direction = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
-    centre = part.renderer.assembly.centre
+    centre = part.assembly.centre
     return inverse(look_at(centre + 0.32 * direction, centre))
 
 
@@ -45,8 +49,8 @@ def picture(part: PartEdges, pose: Pose, seed: int = 0, camera: CameraModel = CA
     """A lit part before a soft background, with noise."""
     rng = np.random.default_rng(seed)
     lights = tuple(Light((*rng.normal(0, 0.12, 2), 0.0), rng.uniform(0.3, 0.6)) for _ in range(3))
-    surfaces = {n: Material(rng.uniform(0.3, 0.8), rng.uniform(0, 0.4)) for n in part.renderer.assembly.names}
-    light, covered = part.renderer.shade(pose, camera, Shading(lights, 0.15, (0.1, -0.1, 0), surfaces), hidden)
+    surfaces = {n: Material(rng.uniform(0.3, 0.8), rng.uniform(0, 0.4)) for n in part.assembly.names}
+    light, covered = renderer_of(part).shade(pose, camera, Shading(lights, 0.15, (0.1, -0.1, 0), surfaces), hidden)
     coarse = rng.uniform(0, 0.15, (6, 8)).astype(np.float32)
     behind = cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
     grey = cv2.GaussianBlur(np.where(covered, light, behind), (0, 0), 0.7) * 170
@@ -55,13 +59,13 @@ def picture(part: PartEdges, pose: Pose, seed: int = 0, camera: CameraModel = CA
 
 def prior_of(part: PartEdges, truth: Pose, twist: np.ndarray) -> Pose:
     """The truth moved about the part's centre."""
-    centre = make_pose(None, part.renderer.assembly.centre)
+    centre = make_pose(None, part.assembly.centre)
     return perturb(truth @ centre, twist) @ inverse(centre)
 
 
 def errors(part: PartEdges, truth: Pose, found: Pose) -> tuple[float, float, float]:
     """Metres at the part's centre, of them across the camera's axis, and radians."""
-    centre = part.renderer.assembly.centre[None]
+    centre = part.assembly.centre[None]
     off = (transform(found, centre) - transform(truth, centre))[0]
     return float(np.linalg.norm(off)), float(np.hypot(*off[:2])), rotation_angle(truth[:3, :3].T @ found[:3, :3])
 
@@ -113,9 +117,8 @@ def test_refuses_another_part(part: PartEdges) -> None:
     meshes = [trimesh.creation.annulus(0.018, 0.03, 0.016), trimesh.creation.box((0.05, 0.04, 0.02))]
     for mesh in meshes:
         other = Component("other", np.asarray(mesh.vertices) + (0, 0, 0.008), np.asarray(mesh.faces, np.int32))
-        with GeometryRenderer(Assembly((other,), "0")) as renderer:
-            pose = viewpoint(part, 0.3, 0.6)
-            image = picture(PartEdges(renderer), pose)
+        pose = viewpoint(part, 0.3, 0.6)
+        image = picture(PartEdges(Assembly((other,), "0")), pose)
         answer = align(image, CAMERA, part, pose, BOUND)
         assert not answer.accepted, f"quality {answer.quality}, sharpness {answer.sharpness}"
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from inspection_cell.anomaly import kernel, padim
 from inspection_cell.anomaly.errors import FitError
 from inspection_cell.anomaly.feature_bank import FeatureBank
-from inspection_cell.anomaly.kernel import VARIANTS, compiled
+from inspection_cell.anomaly.kernel import compiled
 from inspection_cell.anomaly.kernel_numpy import NumpyKernel
 from inspection_cell.anomaly.lattice import Lattice
 from inspection_cell.anomaly.padim import REGULARISATION, Prior, distance_map, fit
+from inspection_cell.core.compiled import VARIANTS
 
 
 def make_features(rng, images, coarse=3, channels=(3, 4, 5)):
@@ -71,7 +72,7 @@ def fitted(images, folder, tolerance=0):
     return fit(bank_of(images, folder, tolerance), tolerance, leave_out=False).model
 
 
-@pytest.fixture(params=["numpy", *(name for name, _ in VARIANTS)])
+@pytest.fixture(params=["numpy", *(name for name in VARIANTS)])
 def implementation(request, monkeypatch):
     """Each implementation of the kernel that this processor can run."""
     if request.param == "numpy":

@@ -11,9 +11,10 @@ import pytest
 import trimesh
 
 from inspection_cell.cad.assembly import Assembly, Component, load_assembly
+from inspection_cell.cad.distortion import pinhole_cover
 from inspection_cell.cad.render import NOTHING, OCCLUDER, GeometryRenderer, RenderError
 from inspection_cell.cad.shading import Light, Shading
-from inspection_cell.cad.visibility import visible_fraction, visible_fractions
+from inspection_cell.cad.visibility import visibility, visible_fraction, visible_fractions
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import inverse, look_at, make_pose, transform
 
@@ -104,6 +105,18 @@ def test_distortion_puts_surfaces_where_the_camera_model_does(ball: GeometryRend
         assert abs(v.min() - pixels[:, 1].min()) < 1.5 and abs(v.max() - pixels[:, 1].max()) < 1.5
 
 
+def test_a_lens_picture_is_the_pinholes_looked_up_where_the_lens_bends_to() -> None:
+    camera = CameraModel(
+        640, 480, np.array([[700.0, 0, 322], [0, 695, 235], [0, 0, 1]]), np.array([-0.2, 0.08, 0.002, -0.003, 0])
+    )
+    pinhole, places = pinhole_cover(camera)
+    ideal = (places.reshape(-1, 2) - pinhole.matrix[:2, 2]) / pinhole.matrix[[0, 1], [0, 1]]
+    v, u = np.mgrid[: camera.height, : camera.width]
+    back = camera.project(np.column_stack([ideal, np.ones(len(ideal))])).reshape(480, 640, 2)
+    assert np.abs(back - np.dstack([u, v])).max() < 0.03
+    assert places.min() >= 0 and np.all(places.max(axis=(0, 1)) <= (pinhole.width - 1, pinhole.height - 1))
+
+
 def test_hidden_moved_and_occluding_things(ring: GeometryRenderer) -> None:
     camera = CameraModel.pinhole(160, 120, 350.0)
     pose = inverse(look_at((0.02, 0.01, 0.25), ring.assembly.centre, (0, 1, 0)))
@@ -142,6 +155,30 @@ def test_visible_fraction_of_a_half_covered_plate() -> None:
         assert visible_fraction(renderer, "plate", half_out, camera, hidden=["cover"]) == pytest.approx(0.5, abs=0.03)
         behind = make_pose(None, (0, 0, -1.0))
         assert visible_fraction(renderer, "plate", behind, camera) == 0.0
+
+
+def test_what_hides_a_component_is_named() -> None:
+    plate = block("plate", (0.04, 0.04, 0.001), (0, 0, 0))
+    cover = block("cover", (0.04, 0.04, 0.001), (0.02, 0, 0.01))
+    fingers = [
+        block("finger_1", (0.01, 0.04, 0.001), (-0.015, 0, 0.02)),
+        block("finger_2", (0.04, 0.01, 0.001), (0, -0.015, 0.03)),
+    ]
+    camera = CameraModel.pinhole(400, 400, 4000.0)
+    far = make_pose(np.diag([1.0, -1.0, -1.0]), (0.0, 0.0, 2.0))
+    with GeometryRenderer(Assembly((cover, plate), "0")) as renderer:
+        seen = visibility(renderer, "plate", far, camera, fingers)
+        shares = dict(seen.hidden_by)
+        assert seen.hidden_by[0][0] == "cover" and list(shares.values()) == sorted(shares.values(), reverse=True)
+        # The cover hides the right half but for what the second finger, above it, hides.
+        assert shares["cover"] == pytest.approx(0.375, abs=0.02)
+        assert shares["finger_1"] == pytest.approx(0.1875, abs=0.02)
+        assert shares["finger_2"] == pytest.approx(0.25, abs=0.02)
+        assert seen.fraction == pytest.approx(0.1875, abs=0.02) and seen.outside == 0.0
+        assert set(np.unique(renderer.render(far, camera, (), fingers).ids)) == {NOTHING, OCCLUDER, 0, 1}
+        half_out = make_pose(np.diag([1.0, -1.0, -1.0]), (0.1, 0.0, 2.0))
+        assert visibility(renderer, "plate", half_out, camera, hidden=["cover"]).outside == pytest.approx(0.5, abs=0.03)
+        assert visibility(renderer, "plate", make_pose(None, (0, 0, -1.0)), camera).outside == 1.0
 
 
 def test_renderers_live_side_by_side_and_refuse_other_threads(ball: GeometryRenderer, ring: GeometryRenderer) -> None:

@@ -1,0 +1,362 @@
+/* The inner loops of the edge alignment: which edges a camera sees, the image's edges across them, and the pose's steps.
+
+Everything is in the optical frame of a pinhole (fx, skew, cx, fy, cy) with pixel centres at whole numbers; a pose is the
+upper three rows of T_camera_part, row by row. kernel.py calls these functions; the tests say the same in numpy. */
+
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { CANDIDATES = 4, MOST_STEPS = 64 };
+static const double NEAREST = 1e-3; /* metres */
+
+typedef struct { double fx, skew, cx, fy, cy; } pinhole;
+
+int edges_version(void) { return 1; }
+
+static void place(const double *pose, const double *p, double *out) {
+  for (int i = 0; i < 3; i++) out[i] = pose[4 * i] * p[0] + pose[4 * i + 1] * p[1] + pose[4 * i + 2] * p[2] + pose[4 * i + 3];
+}
+
+static int project(const pinhole *k, const double *p, double *u, double *v) {
+  if (!(p[2] > NEAREST)) return 0;
+  double x = p[0] / p[2], y = p[1] / p[2];
+  *u = k->fx * x + k->skew * y + k->cx;
+  *v = k->fy * y + k->cy;
+  return 1;
+}
+
+/* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers. */
+void edges_depth(const double *pose, const pinhole *k, const double *vertices, int64_t n, const int32_t *faces, int64_t m,
+                 float *inverse, int64_t w, int64_t h, double *scratch) {
+  for (int64_t i = 0; i < n; i++) {
+    double p[3], *s = scratch + 3 * i;
+    place(pose, vertices + 3 * i, p);
+    s[2] = project(k, p, s, s + 1) ? 1 / p[2] : 0;
+  }
+  for (int64_t f = 0; f < m; f++) {
+    const double *a = scratch + 3 * faces[3 * f], *b = scratch + 3 * faces[3 * f + 1], *c = scratch + 3 * faces[3 * f + 2];
+    if (a[2] == 0 || b[2] == 0 || c[2] == 0) continue;
+    double area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
+    if (fabs(area) < 1e-12) continue;
+    double top = fmin(a[1], fmin(b[1], c[1])), bottom = fmax(a[1], fmax(b[1], c[1]));
+    double left = fmin(a[0], fmin(b[0], c[0])), right = fmax(a[0], fmax(b[0], c[0]));
+    if (bottom < 0 || top > h - 1 || right < 0 || left > w - 1) continue;
+    /* 1 / depth is linear in the image. */
+    double dx = ((b[2] - a[2]) * (c[1] - a[1]) - (c[2] - a[2]) * (b[1] - a[1])) / area;
+    double dy = ((c[2] - a[2]) * (b[0] - a[0]) - (b[2] - a[2]) * (c[0] - a[0])) / area;
+    int64_t first = (int64_t)ceil(fmax(top, 0)), last = (int64_t)floor(fmin(bottom, (double)(h - 1)));
+    const double *corner[4] = {a, b, c, a};
+    for (int64_t y = first; y <= last; y++) {
+      double low = 1e300, high = -1e300; /* where the row enters and leaves the triangle */
+      for (int e = 0; e < 3; e++) {
+        const double *p = corner[e], *q = corner[e + 1];
+        if ((p[1] <= y) == (q[1] <= y) && p[1] != y && q[1] != y) continue;
+        if (p[1] == q[1]) {
+          low = fmin(low, fmin(p[0], q[0]));
+          high = fmax(high, fmax(p[0], q[0]));
+          continue;
+        }
+        double share = ((double)y - p[1]) / (q[1] - p[1]);
+        if (share < 0 || share > 1) continue;
+        double x = p[0] + share * (q[0] - p[0]);
+        low = fmin(low, x);
+        high = fmax(high, x);
+      }
+      int64_t from = (int64_t)ceil(fmax(low, 0)), to = (int64_t)floor(fmin(high, (double)(w - 1)));
+      float *row = inverse + y * w;
+      float base = (float)(a[2] + dx * ((double)from - a[0]) + dy * ((double)y - a[1])), step = (float)dx;
+      for (int64_t x = from; x <= to; x++) {
+        float value = base + step * (float)(x - from);
+        row[x] = value > row[x] ? value : row[x];
+      }
+    }
+  }
+}
+
+/* Evenly spaced samples on the edges that face the camera, without those behind most of the surface around them.
+
+ends, normals: (e, 2, 3); anchors: (e, 3), a point of the edge's faces; sharp, used: (e,). `inverse` is a picture of the
+depth, sx, sy times as large as the image. ruler: e numbers of scratch; which: e of them. Writes up to `count` points,
+pixels and normals across the edge in the image; returns how many. */
+int64_t edges_visible(const double *pose, const pinhole *k, const double *ends, const double *normals, const double *anchors,
+                      const uint8_t *sharp, const uint8_t *used, int64_t e, int64_t count, const float *inverse, int64_t w,
+                      int64_t h, double sx, double sy, double slack_m, double slack_px, int64_t most_hiding,
+                      double *ruler, int64_t *which, double *points, double *pixels, double *across) {
+  double eye[3];
+  for (int j = 0; j < 3; j++) eye[j] = -(pose[j] * pose[3] + pose[4 + j] * pose[7] + pose[8 + j] * pose[11]);
+  int64_t seen = 0;
+  double total = 0;
+  for (int64_t i = 0; i < e; i++) {
+    if (!used[i]) continue;
+    int facing[2];
+    for (int s = 0; s < 2; s++) {
+      const double *n = normals + 6 * i + 3 * s, *a = anchors + 3 * i;
+      facing[s] = n[0] * (eye[0] - a[0]) + n[1] * (eye[1] - a[1]) + n[2] * (eye[2] - a[2]) > 0;
+    }
+    if (!(facing[0] != facing[1] || (sharp[i] && facing[0]))) continue;
+    double p[3], q[3], u0, v0, u1, v1;
+    place(pose, ends + 6 * i, p);
+    place(pose, ends + 6 * i + 3, q);
+    if (!project(k, p, &u0, &v0) || !project(k, q, &u1, &v1)) continue;
+    double length = hypot(u1 - u0, v1 - v0);
+    if (!(length > 1e-6)) continue;
+    total += length;
+    ruler[seen] = total;
+    which[seen++] = i;
+  }
+  /* One ruler over all edges one after another: short edges of a finely meshed curve get their share. */
+  int64_t made = 0, at = 0;
+  for (int64_t mark = 0; mark < count && seen; mark++) {
+    double place_on = ((double)mark + 0.5) * total / (double)count;
+    while (at < seen - 1 && ruler[at] < place_on) at++;
+    const double *first = ends + 6 * which[at], *second = first + 3;
+    double p[3], q[3], u0 = 0, v0 = 0, u1 = 0, v1 = 0, x[3];
+    place(pose, first, p);
+    place(pose, second, q);
+    project(k, p, &u0, &v0);
+    project(k, q, &u1, &v1);
+    double length = hypot(u1 - u0, v1 - v0), share = 1 - (ruler[at] - place_on) / length;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    double in_space = share * p[2] / ((1 - share) * q[2] + share * p[2]);
+    double u = u0 + share * (u1 - u0), v = v0 + share * (v1 - v0);
+    double z = p[2] + in_space * (q[2] - p[2]);
+    double column = rint(u * sx + (sx - 1) / 2), row = rint(v * sy + (sy - 1) / 2);
+    if (column < 0 || row < 0 || column > w - 1 || row > h - 1) continue;
+    double limit = z - (slack_m + slack_px * z / (k->fx * sx));
+    int64_t hiding = 0;
+    for (int64_t i = -1; i <= 1; i++)
+      for (int64_t j = -1; j <= 1; j++) {
+        int64_t r = (int64_t)row + i, c = (int64_t)column + j;
+        r = r < 0 ? 0 : r > h - 1 ? h - 1 : r;
+        c = c < 0 ? 0 : c > w - 1 ? w - 1 : c;
+        hiding += (double)inverse[r * w + c] * limit > 1;
+      }
+    if (hiding > most_hiding) continue;
+    for (int j = 0; j < 3; j++) x[j] = first[j] + in_space * (second[j] - first[j]);
+    memcpy(points + 3 * made, x, sizeof x);
+    pixels[2 * made] = u;
+    pixels[2 * made + 1] = v;
+    across[2 * made] = -(v1 - v0) / length;
+    across[2 * made + 1] = (u1 - u0) / length;
+    made++;
+  }
+  return made;
+}
+
+typedef struct {
+  const float *x, *y; /* gradients, (h, w) */
+  int64_t w, h;
+  double scale, threshold, least_across;
+} gradients;
+
+static float bilinear(const float *values, const gradients *g, double x, double y) {
+  double fx = floor(x), fy = floor(y), a = x - fx, b = y - fy, total = 0;
+  int64_t c = (int64_t)fx, r = (int64_t)fy;
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) { /* beyond the border the gradient is 0 */
+      int64_t rr = r + i, cc = c + j;
+      if (rr >= 0 && rr < g->h && cc >= 0 && cc < g->w) total += (i ? b : 1 - b) * (j ? a : 1 - a) * values[rr * g->w + cc];
+    }
+  return (float)total;
+}
+
+/* The strongest edges across each expected one: offsets (n, 4) along the normal, image pixels, NaN where there is none. */
+void edges_lines(const gradients *g, const double *pixels, const double *across, int64_t n, int64_t steps, double *offsets) {
+  float response[2 * MOST_STEPS + 1], size[2 * MOST_STEPS + 1];
+  if (steps > MOST_STEPS) steps = MOST_STEPS;
+  for (int64_t i = 0; i < n; i++) {
+    double nx = across[2 * i], ny = across[2 * i + 1];
+    double u = pixels[2 * i] * g->scale + (g->scale - 1) / 2, v = pixels[2 * i + 1] * g->scale + (g->scale - 1) / 2;
+    double *out = offsets + CANDIDATES * i;
+    float strongest[CANDIDATES] = {0};
+    for (int c = 0; c < CANDIDATES; c++) out[c] = NAN;
+    if (!(fabs(u) < 1e6 && fabs(v) < 1e6)) continue;
+    for (int64_t s = -steps; s <= steps; s++) {
+      double x = u + (double)s * nx, y = v + (double)s * ny;
+      float gx = bilinear(g->x, g, x, y), gy = bilinear(g->y, g, x, y);
+      response[s + steps] = fabsf(gx * (float)nx + gy * (float)ny);
+      size[s + steps] = sqrtf(gx * gx + gy * gy);
+    }
+    for (int64_t s = 1; s < 2 * steps; s++) {
+      float mid = response[s], left = response[s - 1], right = response[s + 1];
+      if (!(mid > left && mid >= right && mid > g->threshold && mid > g->least_across * size[s])) continue;
+      int slot = CANDIDATES;
+      while (slot > 0 && mid > strongest[slot - 1]) slot--;
+      if (slot == CANDIDATES) continue;
+      for (int c = CANDIDATES - 1; c > slot; c--) {
+        strongest[c] = strongest[c - 1];
+        out[c] = out[c - 1];
+      }
+      float bend = left - 2 * mid + right, shift = bend < -1e-6f ? 0.5f * (left - right) / bend : 0;
+      shift = shift < -0.5f ? -0.5f : shift > 0.5f ? 0.5f : shift;
+      strongest[slot] = mid;
+      out[slot] = ((double)(s - steps) + shift) / g->scale;
+    }
+  }
+}
+
+static double tukey(double residual, double width) {
+  double r = residual / width;
+  if (!(fabs(r) < 1)) return 0;
+  return (1 - r * r) * (1 - r * r);
+}
+
+/* Signed distance from where the pose puts a sample to the nearest candidate; NaN where there is none. */
+static double residual_of(const double *pose, const pinhole *k, const double *point, const double *pixel, const double *n,
+                          const double *candidates, double *p) {
+  double u, v, best = NAN;
+  place(pose, point, p);
+  if (!project(k, p, &u, &v)) return NAN;
+  double moved = (u - pixel[0]) * n[0] + (v - pixel[1]) * n[1];
+  for (int c = 0; c < CANDIDATES; c++) {
+    double distance = candidates[c] - moved;
+    if (!isnan(distance) && !(fabs(distance) >= fabs(best))) best = distance;
+  }
+  return best;
+}
+
+/* Solves A x = b, (6, 6) and positive definite, by Cholesky; 0 where it is not. */
+static int solve(double *a, double *b) {
+  for (int i = 0; i < 6; i++)
+    for (int j = 0; j <= i; j++) {
+      double sum = a[6 * i + j];
+      for (int l = 0; l < j; l++) sum -= a[6 * i + l] * a[6 * j + l];
+      if (i == j) {
+        if (!(sum > 0)) return 0;
+        a[6 * i + i] = sqrt(sum);
+      } else {
+        a[6 * i + j] = sum / a[6 * j + j];
+      }
+    }
+  for (int i = 0; i < 6; i++) {
+    for (int l = 0; l < i; l++) b[i] -= a[6 * i + l] * b[l];
+    b[i] /= a[6 * i + i];
+  }
+  for (int i = 5; i >= 0; i--) {
+    for (int l = i + 1; l < 6; l++) b[i] -= a[6 * l + i] * b[l];
+    b[i] /= a[6 * i + i];
+  }
+  return 1;
+}
+
+/* pose <- pose [R(w) t; 0 1] for a twist (t, w) in the part frame. */
+static void perturb(double *pose, const double *twist) {
+  const double *w = twist + 3;
+  double angle = sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2]);
+  double s = angle < 1e-12 ? 1 : sin(angle) / angle, c = angle < 1e-12 ? 0 : (1 - cos(angle)) / (angle * angle);
+  double cross[9] = {0, -w[2], w[1], w[2], 0, -w[0], -w[1], w[0], 0}, rotation[9], moved[12];
+  for (int i = 0; i < 3; i++)
+    for (int j = 0; j < 3; j++) {
+      double square = 0;
+      for (int l = 0; l < 3; l++) square += cross[3 * i + l] * cross[3 * l + j];
+      rotation[3 * i + j] = (i == j) + s * cross[3 * i + j] + c * square;
+    }
+  for (int i = 0; i < 3; i++) {
+    for (int j = 0; j < 3; j++) {
+      moved[4 * i + j] = 0;
+      for (int l = 0; l < 3; l++) moved[4 * i + j] += pose[4 * i + l] * rotation[3 * l + j];
+    }
+    moved[4 * i + 3] = pose[4 * i + 3];
+    for (int l = 0; l < 3; l++) moved[4 * i + 3] += pose[4 * i + l] * twist[l];
+  }
+  memcpy(pose, moved, sizeof moved);
+}
+
+/* Adds the weighted normal equations of the samples at a pose to hessian (6, 6) and step (6,). */
+void edges_normal_equations(const double *pose, const pinhole *k, const double *points, const double *pixels,
+                            const double *across, const double *offsets, int64_t n, double width, double *hessian,
+                            double *step) {
+  for (int64_t i = 0; i < n; i++) {
+    const double *x = points + 3 * i, *normal = across + 2 * i;
+    double p[3], r = residual_of(pose, k, x, pixels + 2 * i, normal, offsets + CANDIDATES * i, p), weight = tukey(r, width);
+    if (!(weight > 0)) continue;
+    double g[3], j[6];
+    g[0] = normal[0] * k->fx / p[2];
+    g[1] = (normal[0] * k->skew + normal[1] * k->fy) / p[2];
+    g[2] = -(g[0] * p[0] + g[1] * p[1]) / p[2];
+    for (int a = 0; a < 3; a++) j[a] = g[0] * pose[a] + g[1] * pose[4 + a] + g[2] * pose[8 + a];
+    /* A small rotation w moves x by w x x, so its row is x x j. */
+    j[3] = x[1] * j[2] - x[2] * j[1];
+    j[4] = x[2] * j[0] - x[0] * j[2];
+    j[5] = x[0] * j[1] - x[1] * j[0];
+    for (int a = 0; a < 6; a++) {
+      for (int b = 0; b <= a; b++) hessian[6 * a + b] += weight * j[a] * j[b];
+      step[a] += weight * r * j[a];
+    }
+  }
+}
+
+/* Gauss-Newton steps on `pose`, one for each width. */
+void edges_refine(double *pose, const pinhole *k, const double *points, const double *pixels, const double *across,
+                  const double *offsets, int64_t n, const double *widths, int64_t steps, const double *information) {
+  for (int64_t s = 0; s < steps; s++) {
+    double hessian[36], step[6] = {0};
+    memcpy(hessian, information, sizeof hessian);
+    edges_normal_equations(pose, k, points, pixels, across, offsets, n, widths[s], hessian, step);
+    if (!solve(hessian, step)) return;
+    perturb(pose, step);
+  }
+}
+
+/* Refines one hypothesis in rounds, each with lines of its own `reach` (steps of the scale) and `widths` (rounds, each);
+returns its score, the mean weight of the samples at `score_width`. pixels: 2 n, offsets: 4 n numbers of scratch. */
+double edges_hypothesis(double *pose, const pinhole *k, const double *points, const double *across, int64_t n,
+                        const gradients *g, const int64_t *reach, const double *widths, int64_t rounds, int64_t each,
+                        const double *information, double score_width, double *pixels, double *offsets) {
+  for (int64_t round = 0; round < rounds; round++) {
+    for (int64_t i = 0; i < n; i++) {
+      double p[3];
+      place(pose, points + 3 * i, p);
+      if (!project(k, p, pixels + 2 * i, pixels + 2 * i + 1)) pixels[2 * i] = pixels[2 * i + 1] = -1e7;
+    }
+    edges_lines(g, pixels, across, n, reach[round], offsets);
+    edges_refine(pose, k, points, pixels, across, offsets, n, widths + each * round, each, information);
+  }
+  double score = 0, p[3];
+  for (int64_t i = 0; i < n; i++)
+    score += tukey(residual_of(pose, k, points + 3 * i, pixels + 2 * i, across + 2 * i, offsets + CANDIDATES * i, p), score_width);
+  return n ? score / (double)n : 0;
+}
+
+/* Lays an outline over maps of edge directions, turned and at several distances, and finds the best shift of each.
+
+outline: (n, 3) about the part's centre, optical frame; across: (n, 2) its normals in the image. turns: (t, 3, 3) in the
+optical frame; distances: (d,) of the centre along its line of sight, times `middle`. maps: (directions, h, w) with a
+border of reach + 1 pixels around the picture of pinhole k. best: (t, d) mean score; shift: (t, d, 2) columns, rows.
+scores: (2 reach + 1)^2 numbers of scratch. */
+void edges_coarse(const pinhole *k, const double *outline, const double *across, int64_t n, const double *middle,
+                  const double *turns, int64_t t, const double *distances, int64_t d, const float *maps,
+                  int64_t directions, int64_t w, int64_t h, int64_t reach, float *best, int32_t *shift, float *scores) {
+  int64_t side = 2 * reach + 1, border = reach + 1;
+  double last_column = (double)(w - 2 * border - 1), last_row = (double)(h - 2 * border - 1);
+  for (int64_t turn = 0; turn < t; turn++) {
+    const double *r = turns + 9 * turn;
+    for (int64_t far = 0; far < d; far++) {
+      memset(scores, 0, (size_t)(side * side) * sizeof *scores);
+      for (int64_t i = 0; i < n; i++) {
+        const double *x = outline + 3 * i, *normal = across + 2 * i;
+        double p[3], u, v;
+        for (int j = 0; j < 3; j++) p[j] = r[3 * j] * x[0] + r[3 * j + 1] * x[1] + r[3 * j + 2] * x[2] + distances[far] * middle[j];
+        if (!project(k, p, &u, &v)) continue;
+        /* Small turns out of the image plane hardly turn an edge in the image. */
+        double angle = atan2(r[3] * normal[0] + r[4] * normal[1], r[0] * normal[0] + r[1] * normal[1]);
+        int64_t direction = (int64_t)rint(angle / M_PI * (double)directions);
+        direction = ((direction % directions) + directions) % directions;
+        u = rint(u);
+        v = rint(v);
+        int64_t column = (int64_t)(u < 0 ? 0 : u > last_column ? last_column : u);
+        int64_t row = (int64_t)(v < 0 ? 0 : v > last_row ? last_row : v);
+        const float *map = maps + (direction * h + row + border - reach) * w + column + border - reach;
+        for (int64_t a = 0; a < side; a++)
+          for (int64_t b = 0; b < side; b++) scores[a * side + b] += map[a * w + b];
+      }
+      int64_t top = 0;
+      for (int64_t a = 1; a < side * side; a++) top = scores[a] > scores[top] ? a : top;
+      best[turn * d + far] = scores[top] / (float)n;
+      shift[2 * (turn * d + far)] = (int32_t)(top % side - reach);
+      shift[2 * (turn * d + far) + 1] = (int32_t)(top / side - reach);
+    }
+  }
+}

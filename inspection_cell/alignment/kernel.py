@@ -1,0 +1,227 @@
+"""The inner loops of the alignment, compiled for this processor (edges.c), with numpy arrays at their border.
+
+Poses are T_camera_part, cameras pinholes without distortion; arrays are float64 and contiguous unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.compiled import VARIANTS, open_library, pointer
+from inspection_cell.core.poses import Pose
+
+Doubles = NDArray[np.float64]
+VERSION = 1
+"""Of edges.c."""
+CANDIDATES = 4
+"""Edges kept on a search line."""
+ACROSS = 0.7
+"""Of a gradient, at least so much must be across the expected edge."""
+
+
+class _Gradients(ctypes.Structure):
+    _fields_ = (
+        ("x", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("w", ctypes.c_int64),
+        ("h", ctypes.c_int64),
+        ("scale", ctypes.c_double),
+        ("threshold", ctypes.c_double),
+        ("least_across", ctypes.c_double),
+    )
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The fastest one that this processor can run.
+
+    Raises:
+        RuntimeError: none was built.
+    """
+    for variant in VARIANTS:
+        found = open_library(Path(__file__).parent, "edges", variant, VERSION)
+        if found is not None:
+            found.edges_visible.restype = ctypes.c_int64
+            found.edges_hypothesis.restype = ctypes.c_double
+            return found
+    raise RuntimeError("alignment/edges.c was not built: install the package again where there is a C compiler")
+
+
+def gradients(x: NDArray[np.float32], y: NDArray[np.float32], scale: float, threshold: float) -> Any:
+    """Gradients (h, w) of one scale for the functions below; it does not keep the arrays."""
+    h, w = x.shape
+    return _Gradients(pointer(x), pointer(y), w, h, scale, threshold, ACROSS)
+
+
+def draw(
+    T: Pose, camera: CameraModel, vertices: Doubles, faces: NDArray[np.int32], inverse: NDArray[np.float32]
+) -> None:
+    """Draws a mesh into a picture (h, w) of 1 / depth, 0 where nothing is: what is nearer stays."""
+    rows, scratch = _rows(T), np.empty((len(vertices), 3))
+    h, w = inverse.shape
+    library().edges_depth(
+        pointer(rows), _pinhole(camera), pointer(vertices), _count(len(vertices)), pointer(faces), _count(len(faces)),
+        pointer(inverse), _count(w), _count(h), pointer(scratch),
+    )  # fmt: skip
+
+
+def visible(
+    T: Pose,
+    camera: CameraModel,
+    edges: tuple[Doubles, Doubles, Doubles, NDArray[np.bool_], NDArray[np.bool_]],
+    count: int,
+    inverse: NDArray[np.float32],
+    slack_m: float,
+    slack_px: float,
+    most_hiding: int,
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Samples on the edges that face the camera and are not hidden in a picture of 1 / depth.
+
+    Args:
+        edges: ends (e, 2, 3), normals (e, 2, 3), a point of their faces (e, 3), sharp (e,), used (e,).
+        count: samples spread over all of them, hidden ones too.
+        inverse: of the camera's whole image, at any size.
+        slack_m, slack_px: how far behind a surface a sample still counts as on it: metres, pixels of `inverse`.
+        most_hiding: of a sample's 3 x 3 pixels so many may be nearer.
+
+    Returns:
+        Points (n, 3), pixels (n, 2), unit normals in the image (n, 2).
+    """
+    ends, normals, anchors, sharp, used = edges
+    rows, ruler, which = _rows(T), np.empty(len(ends)), np.empty(len(ends), np.int64)
+    points, pixels, across = np.empty((count, 3)), np.empty((count, 2)), np.empty((count, 2))
+    h, w = inverse.shape
+    made = library().edges_visible(
+        pointer(rows), _pinhole(camera), pointer(ends), pointer(normals), pointer(anchors), pointer(sharp),
+        pointer(used), _count(len(ends)), _count(count), pointer(inverse), _count(w), _count(h),
+        ctypes.c_double(w / camera.width), ctypes.c_double(h / camera.height), ctypes.c_double(slack_m),
+        ctypes.c_double(slack_px), _count(most_hiding), pointer(ruler), pointer(which), pointer(points),
+        pointer(pixels), pointer(across),
+    )  # fmt: skip
+    return points[:made], pixels[:made], across[:made]
+
+
+def lines(field: Any, pixels: Doubles, across: Doubles, steps: int) -> Doubles:
+    """The strongest edges within `steps` pixels of the scale: (n, 4) along the normals, image pixels, NaN for none."""
+    offsets = np.empty((len(pixels), CANDIDATES))
+    library().edges_lines(
+        ctypes.byref(field), pointer(pixels), pointer(across), _count(len(pixels)), _count(steps), pointer(offsets)
+    )
+    return offsets
+
+
+def refine(
+    T: Pose,
+    camera: CameraModel,
+    points: Doubles,
+    pixels: Doubles,
+    across: Doubles,
+    offsets: Doubles,
+    widths: Doubles,
+    information: Doubles,
+) -> Pose:
+    """Gauss-Newton steps, one for each width."""
+    rows = _rows(T)
+    library().edges_refine(
+        pointer(rows), _pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
+        _count(len(points)), pointer(widths), _count(len(widths)), pointer(information),
+    )  # fmt: skip
+    return np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+
+
+def normal_equations(
+    T: Pose,
+    camera: CameraModel,
+    points: Doubles,
+    pixels: Doubles,
+    across: Doubles,
+    offsets: Doubles,
+    width: float,
+) -> tuple[Doubles, Doubles]:
+    """Hessian (6, 6) and right-hand side (6,) of a Gauss-Newton step, with Tukey's weights of a width in pixels."""
+    rows, hessian, step = _rows(T), np.zeros((6, 6)), np.zeros(6)
+    library().edges_normal_equations(
+        pointer(rows), _pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
+        _count(len(points)), ctypes.c_double(width), pointer(hessian), pointer(step),
+    )  # fmt: skip
+    return hessian + np.tril(hessian, -1).T, step
+
+
+def hypothesis(
+    T: Pose,
+    camera: CameraModel,
+    points: Doubles,
+    across: Doubles,
+    field: Any,
+    reach: NDArray[np.int64],
+    widths: Doubles,
+    information: Doubles,
+    score_width: float,
+) -> tuple[float, Pose]:
+    """Refines a pose in rounds; the score is the samples' mean weight, 0 to 1.
+
+    Args:
+        reach: (rounds,) steps of the scale. widths: (rounds, steps) of the Tukey weight, image pixels.
+    """
+    rows, pixels, offsets = _rows(T), np.empty((len(points), 2)), np.empty((len(points), CANDIDATES))
+    score = library().edges_hypothesis(
+        pointer(rows), _pinhole(camera), pointer(points), pointer(across), _count(len(points)), ctypes.byref(field),
+        pointer(reach), pointer(widths), _count(len(reach)), _count(widths.shape[1]), pointer(information),
+        ctypes.c_double(score_width), pointer(pixels), pointer(offsets),
+    )  # fmt: skip
+    return float(score), np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+
+
+def coarse(
+    camera: CameraModel,
+    outline: Doubles,
+    across: Doubles,
+    middle: Doubles,
+    turns: Doubles,
+    distances: Doubles,
+    maps: NDArray[np.float32],
+    reach: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Lays an outline over maps of edge directions, turned and at several distances.
+
+    Args:
+        camera: of the maps without their border.
+        outline: (n, 3) metres about the part's centre, optical frame. across: (n, 2) its normals in the image.
+        middle: (3,) the centre. turns: (t, 3, 3). distances: (d,) as fractions of the centre's own.
+        maps: (directions, h, w) with a border of reach + 1 pixels.
+
+    Returns:
+        Of the best shift of each: the mean under the outline (t, d), and the shift (t, d, 2), columns and rows.
+    """
+    directions, h, w = maps.shape
+    best, shift = (
+        np.empty((len(turns), len(distances)), np.float32),
+        np.empty((len(turns), len(distances), 2), np.int32),
+    )
+    scores = np.empty((2 * reach + 1) ** 2, np.float32)
+    library().edges_coarse(
+        _pinhole(camera), pointer(outline), pointer(across), _count(len(outline)), pointer(middle), pointer(turns),
+        _count(len(turns)), pointer(distances), _count(len(distances)), pointer(maps), _count(directions), _count(w),
+        _count(h), _count(reach), pointer(best), pointer(shift), pointer(scores),
+    )  # fmt: skip
+    return best, shift
+
+
+def _rows(T: Pose) -> Doubles:
+    return np.array(T[:3], np.float64).ravel()
+
+
+def _pinhole(camera: CameraModel) -> Any:
+    k = camera.matrix
+    return (ctypes.c_double * 5)(k[0, 0], k[0, 1], k[0, 2], k[1, 1], k[1, 2])
+
+
+def _count(value: int) -> ctypes.c_int64:
+    return ctypes.c_int64(value)
