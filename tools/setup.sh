@@ -35,6 +35,10 @@ fresh() { [ "$(cat "$venv/.$1" 2>/dev/null)" = "$2" ]; }
 need_system 'command -v c++ && command -v make' build-essential
 need_system 'ldconfig -p | grep -q libEGL.so.1 && ldconfig -p | grep -q libGL.so.1' libegl1 libgl1 libgl1-mesa-dri
 
+if [ "$what" = test ]; then  # Open3D, the tests' oracle for renderings, needs it
+  need_system 'ldconfig -p | grep -q libusb-1.0.so.0' libusb-1.0-0
+fi
+
 packages=$(stamp_of requirements/*.txt)
 interfaces=$(find interfaces -type f -print0 | sort -z | xargs -0 cat tools/build_interfaces.sh | sha256sum | cut -d' ' -f1)
 package=$(stamp_of setup.py setup.cfg pyproject.toml inspection_cell/*/*.c)
@@ -46,7 +50,7 @@ if [ ! -x "$venv/bin/python" ]; then
   "$python" -m venv "$venv"
 fi
 if ! fresh "packages-$what" "$packages" && ! { [ "$what" = demo ] && fresh packages-test "$packages"; }; then
-  echo "installing the packages of requirements/$what.txt (about 450 MB to download; minutes)"
+  echo "installing the packages of requirements/$what.txt (about 450 MB to download, 590 for the tests; minutes)"
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check "setuptools<80" wheel -r "requirements/$what.txt"
   echo "$packages" >"$venv/.packages-$what"
 fi

@@ -23,7 +23,7 @@ from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, is_pose, rotation_angle, transform
 
 COARSE_REACH_PX = 6.0
-COARSE_SMALLEST_PX = 60.0
+COARSE_SMALLEST_PX = 140.0
 COARSE_SAMPLES = 250
 HYPOTHESIS_SAMPLES = 600
 KEPT = (6, 4, 2)

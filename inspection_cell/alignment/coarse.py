@@ -16,8 +16,8 @@ from inspection_cell.core.poses import Pose, make_pose, rotation_from_vector, tr
 
 DIRECTIONS = 8
 STEP_PX = 2.0
-MAX_TURNS = 7
-MAX_DISTANCES = 5
+MAX_TURNS = 5
+MAX_DISTANCES = 3
 POSES = 12
 
 
