@@ -3,71 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shaded import CAMERA, errors, picture, prior_of, viewpoint
 
 from inspection_cell.alignment.align import align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.picture import FOUND, alignment_picture
 from inspection_cell.alignment.residual import refined_in_view
-from inspection_cell.cad.assembly import Assembly, load_assembly
-from inspection_cell.cad.render import GeometryRenderer
-from inspection_cell.cad.shading import Light, Material, Shading
-from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, inverse, look_at, make_pose, perturb, rotation_angle, transform
+from inspection_cell.cad.assembly import Assembly
+from inspection_cell.core.poses import inverse, make_pose
 
 ROOT = Path(__file__).parents[2]
-CAMERA = CameraModel.pinhole(800, 600, 2150.0)
 BOUND = (0.002, np.radians(2.0))
 unit = st.floats(-1.0, 1.0)
-
-
-@pytest.fixture(scope="module")
-def part() -> PartEdges:
-    return PartEdges(load_assembly(ROOT / "models/parts/ring_housing/ring_housing.step"))
-
-
-@lru_cache(maxsize=2)
-def renderer_of(part: PartEdges) -> GeometryRenderer:
-    return GeometryRenderer(part.assembly)
-
-
-def viewpoint(part: PartEdges, azimuth: float, tilt: float) -> Pose:
-    """T_camera_part, 0.32 m away, `tilt` off the ring's axis."""
-    direction = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
-    centre = part.assembly.centre
-    return inverse(look_at(centre + 0.32 * direction, centre))
-
-
-def picture(part: PartEdges, pose: Pose, seed: int = 0, camera: CameraModel = CAMERA, hidden: tuple[str, ...] = ()):
-    """A lit part before a soft background, with noise."""
-    rng = np.random.default_rng(seed)
-    lights = tuple(Light((*rng.normal(0, 0.12, 2), 0.0), rng.uniform(0.3, 0.6)) for _ in range(3))
-    surfaces = {n: Material(rng.uniform(0.3, 0.8), rng.uniform(0, 0.4)) for n in part.assembly.names}
-    light, covered = renderer_of(part).shade(pose, camera, Shading(lights, 0.15, (0.1, -0.1, 0), surfaces), hidden)
-    coarse = rng.uniform(0, 0.15, (6, 8)).astype(np.float32)
-    behind = cv2.resize(coarse, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
-    grey = cv2.GaussianBlur(np.where(covered, light, behind), (0, 0), 0.7) * 170
-    return np.clip(grey + rng.normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
-
-
-def prior_of(part: PartEdges, truth: Pose, twist: np.ndarray) -> Pose:
-    """The truth moved about the part's centre."""
-    centre = make_pose(None, part.assembly.centre)
-    return perturb(truth @ centre, twist) @ inverse(centre)
-
-
-def errors(part: PartEdges, truth: Pose, found: Pose) -> tuple[float, float, float]:
-    """Metres at the part's centre, of them across the camera's axis, and radians."""
-    centre = part.assembly.centre[None]
-    off = (transform(found, centre) - transform(truth, centre))[0]
-    return float(np.linalg.norm(off)), float(np.hypot(*off[:2])), rotation_angle(truth[:3, :3].T @ found[:3, :3])
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

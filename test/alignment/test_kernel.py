@@ -1,7 +1,5 @@
 """The compiled loops of the alignment say what their definitions in numpy say, for every instruction set built."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -9,24 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inspection_cell.alignment import kernel
-from inspection_cell.alignment.edges import DEPTH_SLACK_M, DEPTH_SLACK_PX, HIDING_NEIGHBOURS, PartEdges
+from inspection_cell.alignment.edges import DEPTH_SLACK_M, DEPTH_SLACK_PX, HIDING_NEIGHBOURS
 from inspection_cell.alignment.gradients import gradient_image
 from inspection_cell.alignment.refine import fit_at, tukey
-from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core import compiled
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import inverse, look_at, perturb, rotation_from_vector, transform
 
-ROOT = Path(__file__).parents[2]
 CAMERA = CameraModel.pinhole(320, 240, 860.0)
 few = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 seeds = given(seed=st.integers(0, 10_000))
-
-
-@pytest.fixture(scope="module")
-def part():
-    return PartEdges(load_assembly(ROOT / "models/parts/ring_housing/ring_housing.step"))
 
 
 @pytest.fixture(scope="module")
