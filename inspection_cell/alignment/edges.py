@@ -49,6 +49,8 @@ class PartEdges:
     """An assembly's edges, and its surfaces, which say which edges are hidden. Safe to use from any thread."""
 
     def __init__(self, assembly: Assembly) -> None:
+        """Raises RuntimeError where the compiled loops are missing."""
+        kernel.library()  # said here, before any view is waited for
         self.assembly = assembly
         models = [edge_model(component) for component in assembly.components]
         self._ends, self._normals, self._points, self._sharp = (
