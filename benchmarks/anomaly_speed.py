@@ -16,6 +16,7 @@ Run: python benchmarks/anomaly_speed.py [--quick] [--threads N]   (--quick: 256 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -84,7 +85,8 @@ def our_model(
         channels = choose_channels(card, CHANNELS, 0)
         outputs = tuple(replace(o, channels=len(c)) for o, c in zip(card.outputs, channels, strict=True))
         quantised = quantised_network(backbone, [picture(i, size) for i in range(4)], size, channels)
-        backbone = Backbone(replace(card, outputs=outputs), quantised, config)
+        digest = hashlib.sha256(quantised).hexdigest()
+        backbone = Backbone(replace(card, outputs=outputs, sha256=digest), quantised, config)
     settings = FitSettings(size=size, channels=CHANNELS, tolerance=0, n=1, storage=storage)  # type: ignore[arg-type]
     fit_views({"view": [picture(i, size) for i in range(8)]}, backbone, folder, settings)
     return load_models(folder, config)["view"]
