@@ -314,7 +314,8 @@ class RosSurroundings:
 
     def _signal_fault(self) -> Reason | None:
         if time.monotonic() - self._signals_heard > SIGNALS_MAX_AGE_S:
-            return Reason(Code.SIGNALS_LOST, "the safety signals are not read; taken as a protective stop", "signals")
+            text = f"the safety signals have been silent for {SIGNALS_MAX_AGE_S:.1f} s; taken as a protective stop"
+            return Reason(Code.SIGNALS_LOST, text, "signals")
         state = self._signals
         if state is None:  # only just started
             return None

@@ -55,7 +55,9 @@ def test_killed_in_the_middle_of_a_part(cell: Cell, node: str) -> None:
     wait_until(lambda: cell.plc.result(inspection_id).status != Status.RUNNING, 150.0, "the verdict")
     verdict = cell.plc.result(inspection_id).verdict
     assert verdict.verdict == Verdict.ERROR
-    assert Code.NODE_LOST in [r.code for r in verdict.reasons], verdict.reasons
+    # The arm's process also reads the safety signals; on a slow machine their silence is noticed before its successor.
+    expected = {Code.NODE_LOST, Code.SIGNALS_LOST} if node == "arm" else {Code.NODE_LOST}
+    assert expected & {r.code for r in verdict.reasons}, verdict.reasons
     assert verdict.disposition != Disposition.GOOD_BIN
     wait_back(cell, node, old)
     cell.make_ready()
