@@ -58,8 +58,13 @@ INLINE vec load_half(const uint16_t *p) {
   return out.all;
 }
 
+/* A model is read once, from its first byte to its last. Processors that stop fetching ahead at the end of a page of
+   memory (Intel's) wait there without this: 1.35 times slower with halves. */
+enum { AHEAD = 4096 };
+
 /* Part of the k-th vector of a model stored as float or as half. */
 INLINE vec weight(const void *w, int half, int64_t k, int part) {
+  __builtin_prefetch((const char *)w + k * LANES * (half ? 2 : 4) + AHEAD);
   return half ? load_half((const uint16_t *)w + k * LANES + part) : load((const float *)w + k * LANES + part);
 }
 
