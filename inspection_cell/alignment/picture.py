@@ -1,12 +1,15 @@
-"""What the alignment saw: the image with the CAD's projected edges, coloured by how far the found edges are."""
+"""What the alignment saw: the image with the CAD's projected edges, or with the components' regions, drawn in."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.alignment.align import MATCH_PX, AlignmentEstimate
+from inspection_cell.alignment.roi import Roi
 
 FOUND = (0, 220, 0)
 OFF = (255, 200, 0)
@@ -19,8 +22,7 @@ def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> 
 
     Green dots lie within a quarter of the matching distance of an edge, yellow ones within it, red ones found none.
     """
-    picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
-    picture = (picture * 0.7).astype(np.uint8)
+    picture = _darkened(image)
     distance = np.abs(np.nan_to_num(estimate.edge_residuals, nan=np.inf))
     for (u, v), off in zip(estimate.edges, distance, strict=True):
         colour = FOUND if off < MATCH_PX / 4 else OFF if off < MATCH_PX else LOST
@@ -33,3 +35,26 @@ def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> 
         picture, line, (8, int(30 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA
     )
     return picture
+
+
+def roi_picture(image: NDArray[np.uint8], rois: Mapping[str, Roi]) -> NDArray[np.uint8]:
+    """The image (h, w) or (h, w, 3) as (h, w, 3) RGB with each component's outline, box, name and visible share.
+
+    Outlines are green where at least half of the component is visible, else yellow; red where nothing is.
+    """
+    picture = _darkened(image)
+    scale = max(0.35, picture.shape[1] / 2000)
+    for name, roi in rois.items():
+        colour = FOUND if roi.visible >= 0.5 else OFF if roi.visible > 0.0 else LOST
+        x, y, width, height = roi.box
+        cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), colour, 1)
+        if len(roi.polygon):
+            cv2.polylines(picture, [np.rint(roi.polygon).astype(np.int32)], True, colour, 2, cv2.LINE_AA)
+        text = f"{name} {100 * roi.visible:.0f} %"
+        cv2.putText(picture, text, (x + 2, max(y - 4, 12)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+    return picture
+
+
+def _darkened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+    return (picture * 0.7).astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from inspection_cell.core.poses import Pose, perturb, transform
 
 CHI2_95_OF_2 = 5.991
 MASK_PX = 256
+MOST_PX = 8192
 STEP_M = 1e-6
 STEP_RAD = 1e-6
 
@@ -31,6 +33,7 @@ class Roi:
         mask: (height, width) bool, the visible surface in the box.
         visible: fraction of the component's projected area that is in the image and that nothing hides, 0 to 1.
         margin_px: how far the projection may be off, 95 %, from the alignment's covariance.
+        mm_per_pixel: at the distance of the component's middle, across the line of sight.
     """
 
     polygon: NDArray[np.float64]
@@ -38,6 +41,7 @@ class Roi:
     mask: NDArray[np.bool_]
     visible: float
     margin_px: float
+    mm_per_pixel: float
 
 
 def margin_px(
@@ -92,7 +96,29 @@ def project_component(
     mask = small[y : y + box[3], x : x + box[2]] > 0
     found = cv2.findNonZero(mask.astype(np.uint8))
     outline = np.zeros((0, 2)) if found is None else cv2.convexHull(found)[:, 0].astype(float) + box[:2]
-    return Roi(outline, box, mask, np.count_nonzero(seen) / alone if alone else 0.0, margin)
+    middle = transform(T_camera_part, (vertices.min(axis=0) + vertices.max(axis=0))[None] / 2)[0]
+    resolution = 1000.0 * float(middle[2]) / float(np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1]))
+    return Roi(outline, box, mask, np.count_nonzero(seen) / alone if alone else 0.0, margin, resolution)
+
+
+def crop_at(image: NDArray[Any], roi: Roi, mm_per_pixel: float) -> NDArray[Any]:
+    """The ROI's box cut from its image, (h, w) or (h, w, channels), at a resolution the same for every distance.
+
+    Args:
+        mm_per_pixel: wanted at the distance of the component's middle; above 0.
+
+    Raises:
+        ValueError: the resolution is not above 0, or asks for more than MOST_PX pixels a side.
+    """
+    if not mm_per_pixel > 0.0:
+        raise ValueError(f"mm_per_pixel {mm_per_pixel}: must be above 0")
+    x, y, width, height = roi.box
+    scale = roi.mm_per_pixel / mm_per_pixel
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if max(size) > MOST_PX:
+        raise ValueError(f"mm_per_pixel {mm_per_pixel}: the crop would be {size[0]}x{size[1]} pixels; ask for less")
+    how = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image[y : y + height, x : x + width], size, interpolation=how))
 
 
 def part_box(assembly: Assembly, camera: CameraModel, T_camera_part: Pose, margin: float = 0.0) -> Box | None:
