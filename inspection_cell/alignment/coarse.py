@@ -21,22 +21,15 @@ MAX_DISTANCES = 3
 POSES = 12
 
 
-def direction_maps(gradients: GradientImage, border: int) -> NDArray[np.float32]:
-    """(8, h + 2 border, w + 2 border) float32, 0 to 1: how strongly an edge of each direction is at or beside a pixel.
+def direction_maps(gradients: GradientImage, border: int) -> NDArray[np.uint8]:
+    """(8, h + 2 border, w + 2 border) bytes: how strongly an edge of each direction is at or beside a pixel.
 
     After S. Hinterstoisser et al., "Gradient response maps", PAMI 2012: quantised directions, spread to neighbours.
     """
-    strength = np.minimum(np.hypot(gradients.x, gradients.y) / gradients.threshold, 1.0)
-    strength[strength < 0.5] = 0.0
-    angle = np.mod(np.arctan2(gradients.y, gradients.x), np.pi) / np.pi * DIRECTIONS
-    maps = []
-    for k in range(DIRECTIONS):
-        away = np.abs(angle - k)
-        away = np.minimum(away, DIRECTIONS - away)
-        response = (strength * np.clip(1.5 - away, 0.0, 1.0)).astype(np.float32)
-        spread = cv2.dilate(response, np.ones((3, 3), np.uint8))
-        maps.append(np.pad(0.5 * (response + spread), border))
-    return np.stack(maps)
+    maps = kernel.direction_maps(gradients.field(), DIRECTIONS, border)
+    for own in maps:
+        cv2.addWeighted(own, 0.5, cv2.dilate(own, np.ones((3, 3), np.uint8)), 0.5, 0.0, dst=own)
+    return maps
 
 
 def coarse_poses(

@@ -13,7 +13,7 @@ static const double NEAREST = 1e-3; /* metres */
 
 typedef struct { double fx, skew, cx, fy, cy; } pinhole;
 
-int edges_version(void) { return 1; }
+int edges_version(void) { return 2; }
 
 static void place(const double *pose, const double *p, double *out) {
   for (int i = 0; i < 3; i++) out[i] = pose[4 * i] * p[0] + pose[4 * i + 1] * p[1] + pose[4 * i + 2] * p[2] + pose[4 * i + 3];
@@ -151,15 +151,23 @@ typedef struct {
   double scale, threshold, least_across;
 } gradients;
 
-static float bilinear(const float *values, const gradients *g, double x, double y) {
-  double fx = floor(x), fy = floor(y), a = x - fx, b = y - fy, total = 0;
-  int64_t c = (int64_t)fx, r = (int64_t)fy;
-  for (int i = 0; i < 2; i++)
-    for (int j = 0; j < 2; j++) { /* beyond the border the gradient is 0 */
-      int64_t rr = r + i, cc = c + j;
-      if (rr >= 0 && rr < g->h && cc >= 0 && cc < g->w) total += (i ? b : 1 - b) * (j ? a : 1 - a) * values[rr * g->w + cc];
+/* The gradient between pixels; beyond the border it is 0. */
+static void between(const gradients *g, double x, double y, float *gx, float *gy) {
+  double fx = floor(x), fy = floor(y);
+  float a = (float)(x - fx), b = (float)(y - fy), weight[4] = {(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b};
+  int64_t c = (int64_t)fx, r = (int64_t)fy, at = r * g->w + c, next[4] = {at, at + 1, at + g->w, at + g->w + 1};
+  if (!(c >= 0 && r >= 0 && c < g->w - 1 && r < g->h - 1))
+    for (int i = 0; i < 4; i++) {
+      int64_t cc = c + i % 2, rr = r + i / 2;
+      if (rr >= 0 && rr < g->h && cc >= 0 && cc < g->w) continue;
+      next[i] = 0;
+      weight[i] = 0;
     }
-  return (float)total;
+  *gx = *gy = 0;
+  for (int i = 0; i < 4; i++) {
+    *gx += weight[i] * g->x[next[i]];
+    *gy += weight[i] * g->y[next[i]];
+  }
 }
 
 /* The strongest edges across each expected one: offsets (n, 4) along the normal, image pixels, NaN where there is none. */
@@ -175,7 +183,8 @@ void edges_lines(const gradients *g, const double *pixels, const double *across,
     if (!(fabs(u) < 1e6 && fabs(v) < 1e6)) continue;
     for (int64_t s = -steps; s <= steps; s++) {
       double x = u + (double)s * nx, y = v + (double)s * ny;
-      float gx = bilinear(g->x, g, x, y), gy = bilinear(g->y, g, x, y);
+      float gx, gy;
+      between(g, x, y, &gx, &gy);
       response[s + steps] = fabsf(gx * (float)nx + gy * (float)ny);
       size[s + steps] = sqrtf(gx * gx + gy * gy);
     }
@@ -320,43 +329,78 @@ double edges_hypothesis(double *pose, const pinhole *k, const double *points, co
   return n ? score / (double)n : 0;
 }
 
+/* Bytes, 0 to 255, of how strongly the gradient (w, h) points along each direction, in maps (directions, rows, columns)
+with a border; `strength` 1 is a gradient of g->threshold, and less than half of it is nothing. Maps must hold zeros. */
+void edges_directions(const gradients *g, int64_t directions, int64_t border, uint8_t *maps) {
+  int64_t columns = g->w + 2 * border, rows = g->h + 2 * border;
+  for (int64_t y = 0; y < g->h; y++)
+    for (int64_t x = 0; x < g->w; x++) {
+      float gx = g->x[y * g->w + x], gy = g->y[y * g->w + x];
+      float strength = sqrtf(gx * gx + gy * gy) / (float)g->threshold;
+      if (strength < 0.5f) continue;
+      strength = strength < 1 ? strength : 1;
+      float angle = atan2f(gy, gx) / (float)M_PI * (float)directions;
+      angle = angle < 0 ? angle + (float)directions : angle;
+      int64_t nearest = (int64_t)rintf(angle);
+      for (int64_t k = nearest - 1; k <= nearest + 1; k++) {
+        float share = 1.5f - fabsf(angle - (float)k);
+        int64_t map = (k + directions) % directions;
+        maps[(map * rows + y + border) * columns + x + border] = (uint8_t)(255 * strength * (share < 1 ? share : 1));
+      }
+    }
+}
+
+enum { BLOCK = 32 };
+
 /* Lays an outline over maps of edge directions, turned and at several distances, and finds the best shift of each.
 
-outline: (n, 3) about the part's centre, optical frame; across: (n, 2) its normals in the image. turns: (t, 3, 3) in the
-optical frame; distances: (d,) of the centre along its line of sight, times `middle`. maps: (directions, h, w) with a
-border of reach + 1 pixels around the picture of pinhole k. best: (t, d) mean score; shift: (t, d, 2) columns, rows.
-scores: (2 reach + 1)^2 numbers of scratch. */
+outline: (n, 3) about the part's centre, optical frame; across: (n, 2) its normals in the image; n at most 257. turns:
+(t, 3, 3) in the optical frame; distances: (d,) of the centre along its line of sight, times `middle`. maps: bytes
+(directions, h, w) with a border of reach + 1 pixels around the picture of pinhole k, and BLOCK more bytes behind the
+last. best: (t, d) mean score, 0 to 1; shift: (t, d, 2) columns, rows. at: n numbers of scratch. */
 void edges_coarse(const pinhole *k, const double *outline, const double *across, int64_t n, const double *middle,
-                  const double *turns, int64_t t, const double *distances, int64_t d, const float *maps,
-                  int64_t directions, int64_t w, int64_t h, int64_t reach, float *best, int32_t *shift, float *scores) {
+                  const double *turns, int64_t t, const double *distances, int64_t d, const uint8_t *maps,
+                  int64_t directions, int64_t w, int64_t h, int64_t reach, float *best, int32_t *shift, int64_t *at) {
   int64_t side = 2 * reach + 1, border = reach + 1;
   double last_column = (double)(w - 2 * border - 1), last_row = (double)(h - 2 * border - 1);
   for (int64_t turn = 0; turn < t; turn++) {
     const double *r = turns + 9 * turn;
     for (int64_t far = 0; far < d; far++) {
-      memset(scores, 0, (size_t)(side * side) * sizeof *scores);
+      int64_t used = 0;
       for (int64_t i = 0; i < n; i++) {
         const double *x = outline + 3 * i, *normal = across + 2 * i;
         double p[3], u, v;
         for (int j = 0; j < 3; j++) p[j] = r[3 * j] * x[0] + r[3 * j + 1] * x[1] + r[3 * j + 2] * x[2] + distances[far] * middle[j];
         if (!project(k, p, &u, &v)) continue;
         /* Small turns out of the image plane hardly turn an edge in the image. */
-        double angle = atan2(r[3] * normal[0] + r[4] * normal[1], r[0] * normal[0] + r[1] * normal[1]);
-        int64_t direction = (int64_t)rint(angle / M_PI * (double)directions);
+        float angle = atan2f((float)(r[3] * normal[0] + r[4] * normal[1]), (float)(r[0] * normal[0] + r[1] * normal[1]));
+        int64_t direction = (int64_t)rintf(angle / (float)M_PI * (float)directions);
         direction = ((direction % directions) + directions) % directions;
         u = rint(u);
         v = rint(v);
         int64_t column = (int64_t)(u < 0 ? 0 : u > last_column ? last_column : u);
         int64_t row = (int64_t)(v < 0 ? 0 : v > last_row ? last_row : v);
-        const float *map = maps + (direction * h + row + border - reach) * w + column + border - reach;
-        for (int64_t a = 0; a < side; a++)
-          for (int64_t b = 0; b < side; b++) scores[a * side + b] += map[a * w + b];
+        at[used++] = (direction * h + row + border - reach) * w + column + border - reach;
       }
-      int64_t top = 0;
-      for (int64_t a = 1; a < side * side; a++) top = scores[a] > scores[top] ? a : top;
-      best[turn * d + far] = scores[top] / (float)n;
-      shift[2 * (turn * d + far)] = (int32_t)(top % side - reach);
-      shift[2 * (turn * d + far) + 1] = (int32_t)(top / side - reach);
+      int64_t top = -1, top_row = 0, top_column = 0;
+      for (int64_t a = 0; a < side; a++)
+        for (int64_t b = 0; b < side; b += BLOCK) {
+          const uint8_t *first = maps + a * w + b;
+          uint16_t sum[BLOCK] = {0};
+          for (int64_t i = 0; i < used; i++) {
+            const uint8_t *from = first + at[i];
+            for (int c = 0; c < BLOCK; c++) sum[c] += from[c];
+          }
+          for (int c = 0; c < BLOCK && b + c < side; c++)
+            if (sum[c] > top) {
+              top = sum[c];
+              top_row = a;
+              top_column = b + c;
+            }
+        }
+      best[turn * d + far] = (float)top / (255 * (float)n);
+      shift[2 * (turn * d + far)] = (int32_t)(top_column - reach);
+      shift[2 * (turn * d + far) + 1] = (int32_t)(top_row - reach);
     }
   }
 }

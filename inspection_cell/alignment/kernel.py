@@ -18,10 +18,14 @@ from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
 Doubles = NDArray[np.float64]
-VERSION = 1
+VERSION = 2
 """Of edges.c."""
 CANDIDATES = 4
 """Edges kept on a search line."""
+MOST_OUTLINE = 257
+"""Points of an outline: so many bytes add up in 16 bits."""
+BLOCK = 32
+"""Bytes that the coarse search may read beyond a row."""
 ACROSS = 0.7
 """Of a gradient, at least so much must be across the expected edge."""
 
@@ -179,6 +183,13 @@ def hypothesis(
     return float(score), np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
 
 
+def direction_maps(field: Any, directions: int, border: int) -> NDArray[np.uint8]:
+    """(directions, h + 2 border, w + 2 border) bytes: how strongly the gradient is along each direction, 0 to 255."""
+    maps = np.zeros((directions, field.h + 2 * border, field.w + 2 * border), np.uint8)
+    library().edges_directions(ctypes.byref(field), _count(directions), _count(border), pointer(maps))
+    return maps
+
+
 def coarse(
     camera: CameraModel,
     outline: Doubles,
@@ -186,30 +197,34 @@ def coarse(
     middle: Doubles,
     turns: Doubles,
     distances: Doubles,
-    maps: NDArray[np.float32],
+    maps: NDArray[np.uint8],
     reach: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Lays an outline over maps of edge directions, turned and at several distances.
 
     Args:
         camera: of the maps without their border.
-        outline: (n, 3) metres about the part's centre, optical frame. across: (n, 2) its normals in the image.
+        outline: (n, 3) metres about the part's centre, optical frame, n at most 257. across: (n, 2) its normals in the
+            image.
         middle: (3,) the centre. turns: (t, 3, 3). distances: (d,) as fractions of the centre's own.
         maps: (directions, h, w) with a border of reach + 1 pixels.
 
     Returns:
-        Of the best shift of each: the mean under the outline (t, d), and the shift (t, d, 2), columns and rows.
+        Of the best shift of each: the mean under the outline (t, d), 0 to 1, and the shift (t, d, 2), columns and rows.
     """
+    if len(outline) > MOST_OUTLINE:
+        raise ValueError(f"an outline of {len(outline)} points, {MOST_OUTLINE} are the most")
     directions, h, w = maps.shape
+    padded = np.concatenate([maps.reshape(-1), np.zeros(BLOCK, np.uint8)])
     best, shift = (
         np.empty((len(turns), len(distances)), np.float32),
         np.empty((len(turns), len(distances), 2), np.int32),
     )
-    scores = np.empty((2 * reach + 1) ** 2, np.float32)
+    at = np.empty(len(outline), np.int64)
     library().edges_coarse(
         _pinhole(camera), pointer(outline), pointer(across), _count(len(outline)), pointer(middle), pointer(turns),
-        _count(len(turns)), pointer(distances), _count(len(distances)), pointer(maps), _count(directions), _count(w),
-        _count(h), _count(reach), pointer(best), pointer(shift), pointer(scores),
+        _count(len(turns)), pointer(distances), _count(len(distances)), pointer(padded), _count(directions), _count(w),
+        _count(h), _count(reach), pointer(best), pointer(shift), pointer(at),
     )  # fmt: skip
     return best, shift
 

@@ -165,12 +165,12 @@ def test_the_coarse_search_finds_the_shift_and_turn_that_the_maps_hold(variant, 
     turns = np.stack([rotation_from_vector(v) for v in rng.normal(0, 0.12, (9, 3))])
     distances = np.array([0.95, 1.0, 1.05])
     turn, far, shift = int(rng.integers(9)), int(rng.integers(3)), rng.integers(-reach, reach + 1, 2)
-    maps = np.zeros((8, 70 + 2 * (reach + 1), 90 + 2 * (reach + 1)), np.float32)
+    maps = np.zeros((8, 70 + 2 * (reach + 1), 90 + 2 * (reach + 1)), np.uint8)
     pixels = np.rint(camera.project(outline @ turns[turn].T + distances[far] * middle)).astype(int)
     rolled = normals @ turns[turn][:2, :2].T
     direction = np.rint(np.arctan2(rolled[:, 1], rolled[:, 0]) / np.pi * 8).astype(int) % 8
     pixels = np.clip(pixels, 0, (89, 69))
-    maps[direction, pixels[:, 1] + shift[1] + reach + 1, pixels[:, 0] + shift[0] + reach + 1] = 1
+    maps[direction, pixels[:, 1] + shift[1] + reach + 1, pixels[:, 0] + shift[0] + reach + 1] = 255
     best, shifts = kernel.coarse(camera, outline, normals, middle, turns, distances, maps, reach)
     assert np.unravel_index(np.argmax(best), best.shape) == (turn, far)
     assert best[turn, far] == pytest.approx(1)
