@@ -29,8 +29,11 @@ HYPOTHESIS_SAMPLES = 600
 KEPT = (6, 4, 2)
 HYPOTHESIS_WIDTHS = ((3.0, (3.0, 2.0)), (2.0, (2.0, 1.5)))
 SCORE_PX = 1.5
+HOPELESS = 0.75
+"""Of the best score before the last refinement: so far below it no pose comes near the best one's by it."""
 FINE_LARGEST_PX = 1400.0
 FINE_WIDTHS = ((4.0, 3.0, 2.0, 2.0), (3.0, 2.0, 1.5, 1.5, 1.5))
+SEEN_ANEW_PX = 1.0
 SAMPLES = 2000
 DEPTH_PX = 400
 FEWEST_SAMPLES = 80
@@ -134,7 +137,9 @@ def align(
     poses = coarse_poses(prior, pinhole, few, pyramid[0], assembly.centre, assembly.radius, prior_bound)
     ranked = _tournament(poses, pinhole, samples.thinned(HYPOTHESIS_SAMPLES), pyramid, information)
     finished = []
-    for _, hypothesis in ranked:
+    for rough, hypothesis in ranked:
+        if rough < HOPELESS * ranked[0][0]:
+            break
         refined = _finish(hypothesis, pinhole, part, pyramid[-1], information, hidden, occluders)
         if refined is None:
             return _refused(prior, "the part leaves the image while it is being aligned")
@@ -159,15 +164,21 @@ def _finish(
     occluders: Sequence[Component],
 ) -> tuple[Pose, Fit] | None:
     """The last refinement at the finest scale, with the edges seen from the pose itself; None when too few are."""
-    fit = None
-    for widths in FINE_WIDTHS:
-        samples = part.visible(pose, camera, SAMPLES, DEPTH_PX, hidden, occluders)
+    samples = part.visible(pose, camera, SAMPLES, DEPTH_PX, hidden, occluders)
+    for number, widths in enumerate(FINE_WIDTHS):
+        if number and _moved_px(pose, camera, samples) > SEEN_ANEW_PX:
+            samples = part.visible(pose, camera, SAMPLES, DEPTH_PX, hidden, occluders)
         if len(samples) < FEWEST_SAMPLES:
             return None
+        samples = samples.seen_from(pose, camera)
         lines = search_lines(gradients, samples.pixels, samples.normals, widths[0] / gradients.scale)
         pose = refine(pose, camera, samples, lines, np.array(widths) / gradients.scale, information)
-        fit = fit_at(pose, camera, samples, lines)
-    return (pose, fit) if fit is not None else None
+    return pose, fit_at(pose, camera, samples, lines)
+
+
+def _moved_px(pose: Pose, camera: CameraModel, samples: EdgeSamples) -> float:
+    """How far the samples lie on average from where they were seen."""
+    return float(np.linalg.norm(samples.seen_from(pose, camera).pixels - samples.pixels, axis=1).mean())
 
 
 def _tournament(
@@ -202,15 +213,14 @@ def _distinct(
     ranked: list[tuple[float, Pose]], camera: CameraModel, samples: EdgeSamples, apart_px: float
 ) -> list[tuple[float, Pose]]:
     """Without the poses that look as a better one does."""
-    kept: list[tuple[float, Pose]] = []
-    seen: list[NDArray[np.float64]] = []
-    points = samples.thinned(40)
-    for score, pose in ranked:
-        pixels = np.nan_to_num(camera.project(transform(pose, points.points)), nan=-1e4)
-        if all(np.linalg.norm(pixels - other, axis=1).mean() > apart_px for other in seen):
-            kept.append((score, pose))
-            seen.append(pixels)
-    return kept
+    points = samples.thinned(40).points
+    in_camera = np.stack([transform(pose, points) for _, pose in ranked])
+    pixels = np.nan_to_num(camera.project(in_camera.reshape(-1, 3)), nan=-1e4).reshape(len(ranked), -1, 2)
+    kept: list[int] = []
+    for k, own in enumerate(pixels):
+        if not kept or np.linalg.norm(pixels[kept] - own, axis=2).mean(axis=1).min() > apart_px:
+            kept.append(k)
+    return [ranked[k] for k in kept]
 
 
 def _judged(

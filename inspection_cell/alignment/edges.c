@@ -13,7 +13,7 @@ static const double NEAREST = 1e-3; /* metres */
 
 typedef struct { double fx, skew, cx, fy, cy; } pinhole;
 
-int edges_version(void) { return 2; }
+int edges_version(void) { return 3; }
 
 static void place(const double *pose, const double *p, double *out) {
   for (int i = 0; i < 3; i++) out[i] = pose[4 * i] * p[0] + pose[4 * i + 1] * p[1] + pose[4 * i + 2] * p[2] + pose[4 * i + 3];
@@ -27,50 +27,47 @@ static int project(const pinhole *k, const double *p, double *u, double *v) {
   return 1;
 }
 
-/* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers. */
+/* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers.
+
+`closed`: the faces enclose a body and turn their corners anticlockwise seen from outside, so those seen from behind need
+not be drawn. */
 void edges_depth(const double *pose, const pinhole *k, const double *vertices, int64_t n, const int32_t *faces, int64_t m,
-                 float *inverse, int64_t w, int64_t h, double *scratch) {
+                 int closed, float *inverse, int64_t w, int64_t h, float *scratch) {
   for (int64_t i = 0; i < n; i++) {
-    double p[3], *s = scratch + 3 * i;
+    double p[3], u = 0, v = 0;
+    float *s = scratch + 3 * i;
     place(pose, vertices + 3 * i, p);
-    s[2] = project(k, p, s, s + 1) ? 1 / p[2] : 0;
+    s[2] = project(k, p, &u, &v) ? (float)(1 / p[2]) : 0;
+    s[0] = (float)u;
+    s[1] = (float)v;
   }
+  float last_column = (float)(w - 1), last_row = (float)(h - 1);
   for (int64_t f = 0; f < m; f++) {
-    const double *a = scratch + 3 * faces[3 * f], *b = scratch + 3 * faces[3 * f + 1], *c = scratch + 3 * faces[3 * f + 2];
+    const float *a = scratch + 3 * faces[3 * f], *b = scratch + 3 * faces[3 * f + 1], *c = scratch + 3 * faces[3 * f + 2];
     if (a[2] == 0 || b[2] == 0 || c[2] == 0) continue;
-    double area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
-    if (fabs(area) < 1e-12) continue;
-    double top = fmin(a[1], fmin(b[1], c[1])), bottom = fmax(a[1], fmax(b[1], c[1]));
-    double left = fmin(a[0], fmin(b[0], c[0])), right = fmax(a[0], fmax(b[0], c[0]));
-    if (bottom < 0 || top > h - 1 || right < 0 || left > w - 1) continue;
+    float area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
+    if (closed ? area > -1e-9f : fabsf(area) < 1e-9f) continue; /* rows run downwards */
+    const float *up = a, *mid = b, *low = c, *swap;
+    if (mid[1] < up[1]) { swap = up; up = mid; mid = swap; }
+    if (low[1] < mid[1]) { swap = mid; mid = low; low = swap; }
+    if (mid[1] < up[1]) { swap = up; up = mid; mid = swap; }
+    float top = ceilf(up[1] > 0 ? up[1] : 0), bottom = floorf(low[1] < last_row ? low[1] : last_row);
+    if (!(top <= bottom)) continue;
+    float left = fminf(a[0], fminf(b[0], c[0])), right = fmaxf(a[0], fmaxf(b[0], c[0]));
+    if (right < 0 || left > last_column) continue;
     /* 1 / depth is linear in the image. */
-    double dx = ((b[2] - a[2]) * (c[1] - a[1]) - (c[2] - a[2]) * (b[1] - a[1])) / area;
-    double dy = ((c[2] - a[2]) * (b[0] - a[0]) - (b[2] - a[2]) * (c[0] - a[0])) / area;
-    int64_t first = (int64_t)ceil(fmax(top, 0)), last = (int64_t)floor(fmin(bottom, (double)(h - 1)));
-    const double *corner[4] = {a, b, c, a};
-    for (int64_t y = first; y <= last; y++) {
-      double low = 1e300, high = -1e300; /* where the row enters and leaves the triangle */
-      for (int e = 0; e < 3; e++) {
-        const double *p = corner[e], *q = corner[e + 1];
-        if ((p[1] <= y) == (q[1] <= y) && p[1] != y && q[1] != y) continue;
-        if (p[1] == q[1]) {
-          low = fmin(low, fmin(p[0], q[0]));
-          high = fmax(high, fmax(p[0], q[0]));
-          continue;
-        }
-        double share = ((double)y - p[1]) / (q[1] - p[1]);
-        if (share < 0 || share > 1) continue;
-        double x = p[0] + share * (q[0] - p[0]);
-        low = fmin(low, x);
-        high = fmax(high, x);
-      }
-      int64_t from = (int64_t)ceil(fmax(low, 0)), to = (int64_t)floor(fmin(high, (double)(w - 1)));
-      float *row = inverse + y * w;
-      float base = (float)(a[2] + dx * ((double)from - a[0]) + dy * ((double)y - a[1])), step = (float)dx;
-      for (int64_t x = from; x <= to; x++) {
-        float value = base + step * (float)(x - from);
-        row[x] = value > row[x] ? value : row[x];
-      }
+    float dx = ((b[2] - a[2]) * (c[1] - a[1]) - (c[2] - a[2]) * (b[1] - a[1])) / area;
+    float dy = ((c[2] - a[2]) * (b[0] - a[0]) - (b[2] - a[2]) * (c[0] - a[0])) / area;
+    float whole = low[1] > up[1] ? (low[0] - up[0]) / (low[1] - up[1]) : 0;
+    float upper = mid[1] > up[1] ? (mid[0] - up[0]) / (mid[1] - up[1]) : 0;
+    float lower = low[1] > mid[1] ? (low[0] - mid[0]) / (low[1] - mid[1]) : 0;
+    for (float y = top; y <= bottom; y++) {
+      float one = up[0] + (y - up[1]) * whole;
+      float other = y < mid[1] ? up[0] + (y - up[1]) * upper : mid[0] + (y - mid[1]) * lower;
+      float from = fmaxf(fminf(one, other), 0), to = fminf(fmaxf(one, other), last_column);
+      int64_t first = (int64_t)ceilf(from), last = (int64_t)floorf(to);
+      float *row = inverse + (int64_t)y * w, value = a[2] + dx * ((float)first - a[0]) + dy * (y - a[1]);
+      for (int64_t x = first; x <= last; x++, value += dx) row[x] = value > row[x] ? value : row[x];
     }
   }
 }
@@ -351,6 +348,8 @@ void edges_directions(const gradients *g, int64_t directions, int64_t border, ui
 }
 
 enum { BLOCK = 32 };
+typedef uint8_t block __attribute__((vector_size(BLOCK)));
+typedef uint16_t sums __attribute__((vector_size(2 * BLOCK)));
 
 /* Lays an outline over maps of edge directions, turned and at several distances, and finds the best shift of each.
 
@@ -386,10 +385,11 @@ void edges_coarse(const pinhole *k, const double *outline, const double *across,
       for (int64_t a = 0; a < side; a++)
         for (int64_t b = 0; b < side; b += BLOCK) {
           const uint8_t *first = maps + a * w + b;
-          uint16_t sum[BLOCK] = {0};
+          sums sum = {0};
           for (int64_t i = 0; i < used; i++) {
-            const uint8_t *from = first + at[i];
-            for (int c = 0; c < BLOCK; c++) sum[c] += from[c];
+            block values;
+            memcpy(&values, first + at[i], sizeof values);
+            sum += __builtin_convertvector(values, sums);
           }
           for (int c = 0; c < BLOCK && b + c < side; c++)
             if (sum[c] > top) {

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from inspection_cell.alignment import kernel
 from inspection_cell.cad.assembly import Assembly, Component
-from inspection_cell.cad.mesh import edge_model
+from inspection_cell.cad.mesh import edge_model, joined
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose
+from inspection_cell.core.poses import Pose, transform
 
 DEPTH_SLACK_M = 0.0002
 DEPTH_SLACK_PX = 2.0
@@ -44,6 +44,10 @@ class EdgeSamples:
         chosen = np.linspace(0, len(self) - 1, count).astype(int)
         return EdgeSamples(self.points[chosen], self.pixels[chosen], self.normals[chosen])
 
+    def seen_from(self, T_camera_part: Pose, camera: CameraModel) -> EdgeSamples:
+        """The same points, from a pose so near that the same edges are seen and hardly turn in the image."""
+        return EdgeSamples(self.points, camera.project(transform(T_camera_part, self.points)), self.normals)
+
 
 class PartEdges:
     """An assembly's edges, and its surfaces, which say which edges are hidden. Safe to use from any thread."""
@@ -58,7 +62,7 @@ class PartEdges:
             for name in ("ends", "normals", "points", "sharp")
         )
         self._owner = np.repeat(np.arange(len(models)), [len(m.sharp) for m in models])
-        self._surfaces = [_surface(component) for component in assembly.components]
+        self._surfaces = [(*_surface(c), bool(joined(c).is_volume)) for c in assembly.components]
 
     def visible(
         self,
@@ -80,8 +84,8 @@ class PartEdges:
         small = camera.resized(max(8, round(camera.width * scale)), max(8, round(camera.height * scale)))
         inverse = np.zeros((small.height, small.width), np.float32)
         seen = [s for name, s in zip(self.assembly.names, self._surfaces, strict=True) if name not in hidden]
-        for vertices, faces in [*seen, *map(_surface, occluders)]:
-            kernel.draw(T_camera_part, small, vertices, faces, inverse)
+        for vertices, faces, closed in [*seen, *((*_surface(o), False) for o in occluders)]:
+            kernel.draw(T_camera_part, small, vertices, faces, inverse, closed)
         used = ~np.isin(self._owner, [self.assembly.index(name) for name in hidden])
         edges = self._ends, self._normals, self._points, self._sharp, used
         found = kernel.visible(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ FLOOR = 0.5
 NOISE_FACTOR = 3.0
 STRONG_QUANTILE = 0.99
 STRONG_FACTOR = 0.06
+MEASURED = 40_000
+"""Pixels that say what is typical."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def gradient_image(grey: NDArray[np.float32], scale: float) -> GradientImage:
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.8)
     x = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), np.float32)
     y = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32), np.float32)
-    typical, strong = np.quantile(np.hypot(x[::2, ::2], y[::2, ::2]), (0.5, STRONG_QUANTILE))
+    step = max(1, round(math.sqrt(grey.size / MEASURED)))
+    typical, strong = np.quantile(np.hypot(x[::step, ::step], y[::step, ::step]), (0.5, STRONG_QUANTILE))
     # Relative to the strong edges, so that a dark picture is searched as a bright one is.
     return GradientImage(x, y, scale, max(FLOOR, NOISE_FACTOR * float(typical), STRONG_FACTOR * float(strong)))
 

@@ -18,7 +18,7 @@ from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
 Doubles = NDArray[np.float64]
-VERSION = 2
+VERSION = 3
 """Of edges.c."""
 CANDIDATES = 4
 """Edges kept on a search line."""
@@ -65,14 +65,22 @@ def gradients(x: NDArray[np.float32], y: NDArray[np.float32], scale: float, thre
 
 
 def draw(
-    T: Pose, camera: CameraModel, vertices: Doubles, faces: NDArray[np.int32], inverse: NDArray[np.float32]
+    T: Pose,
+    camera: CameraModel,
+    vertices: Doubles,
+    faces: NDArray[np.int32],
+    inverse: NDArray[np.float32],
+    closed: bool = False,
 ) -> None:
-    """Draws a mesh into a picture (h, w) of 1 / depth, 0 where nothing is: what is nearer stays."""
-    rows, scratch = _rows(T), np.empty((len(vertices), 3))
+    """Draws a mesh into a picture (h, w) of 1 / depth, 0 where nothing is: what is nearer stays.
+
+    `closed`: it encloses a body, and its faces turn anticlockwise seen from outside: half of them need not be drawn.
+    """
+    rows, scratch = _rows(T), np.empty((len(vertices), 3), np.float32)
     h, w = inverse.shape
     library().edges_depth(
         pointer(rows), _pinhole(camera), pointer(vertices), _count(len(vertices)), pointer(faces), _count(len(faces)),
-        pointer(inverse), _count(w), _count(h), pointer(scratch),
+        ctypes.c_int(closed), pointer(inverse), _count(w), _count(h), pointer(scratch),
     )  # fmt: skip
 
 

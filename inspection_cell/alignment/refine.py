@@ -93,8 +93,8 @@ def covariance(fit: Fit, width_px: float, prior_information: NDArray[np.float64]
     """
     weights = tukey(fit.residuals, width_px)
     weighted = fit.jacobian * weights[:, None]
-    cell = np.floor(np.nan_to_num(fit.pixels) / CLUSTER_PX).astype(np.int64)
-    patch = np.unique(cell, axis=0, return_inverse=True)[1].reshape(-1)
+    column, row = np.floor(np.nan_to_num(fit.pixels) / CLUSTER_PX).astype(np.int64).T
+    patch = np.unique(column + (row << 32), return_inverse=True)[1]
     scores = weighted * np.nan_to_num(fit.residuals)[:, None]
     by_patch = np.column_stack([np.bincount(patch, column) for column in scores.T])
     lever = np.column_stack([np.bincount(patch, column) for column in weighted.T])

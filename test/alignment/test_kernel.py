@@ -51,7 +51,8 @@ def test_depth_is_the_renderers(variant, part, renderer, seed):
     pose = pose_of(np.random.default_rng(seed), part)
     drawn = np.zeros((CAMERA.height, CAMERA.width), np.float32)
     for component in part.assembly.components:
-        kernel.draw(pose, CAMERA, np.array(component.vertices), np.ascontiguousarray(component.faces, np.int32), drawn)
+        vertices, faces = np.array(component.vertices), np.ascontiguousarray(component.faces, np.int32)
+        kernel.draw(pose, CAMERA, vertices, faces, drawn, closed=seed % 2 == 0)
     depth = renderer.render(pose, CAMERA).depth
     assert np.mean((drawn > 0) != (depth > 0)) < 2e-3  # a pixel's centre on an outline
     both = (drawn > 0) & (depth > 0)
