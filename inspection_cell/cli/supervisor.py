@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -139,7 +140,7 @@ class Supervisor:
         # A session of its own: Ctrl-C in the terminal reaches only us, and we stop them in order. Should we die without
         # a chance to stop them, the kernel ends them.
         options = {
-            "preexec_fn": _end_with_parent,
+            "preexec_fn": partial(_end_with_parent, os.getpid()),
             "start_new_session": True,
             "env": os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         }
@@ -173,6 +174,8 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:
         process.wait(timeout_s)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Asks Linux to send this process SIGTERM when its parent dies (prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before we could ask
+        os._exit(1)

@@ -89,6 +89,16 @@ def test_up_killed_with_its_power_leaves_no_process(up) -> None:
     wait_until(lambda: not processes_of(data), 60.0, "the end of every process")
 
 
+def test_a_process_whose_parent_died_before_it_could_ask_for_a_signal_ends() -> None:
+    """As when `up` is killed between starting a process and that process's first words to the kernel."""
+    orphan = "from inspection_cell.cli.supervisor import _end_with_parent as end; end({}); print('runs')"
+    for parent, code in (("__import__('os').getppid()", 0), ("-1", 1)):
+        told = subprocess.run(
+            [sys.executable, "-c", orphan.format(parent)], capture_output=True, timeout=60, check=False
+        )
+        assert (told.returncode, bool(told.stdout)) == (code, code == 0), told.stderr
+
+
 def test_a_wrong_configuration_is_one_sentence(tmp_path: Path) -> None:
     wrong = tmp_path / "cell.yaml"
     wrong.write_text("format: 1\nnmae: x\n", encoding="utf-8")
