@@ -68,6 +68,7 @@ class CellClient:
         self.events: list[Event] = []
         self._verdicts: dict[str, PartVerdict] = {}
         self._changed = threading.Condition()
+        self._lookouts: list[Callable[[msg.CellState], None]] = []
         self._node.create_subscription(msg.CellState, "state", self._on_state, qos.STATE)
         self._node.create_subscription(msg.PartVerdict, "verdicts", self._on_verdict, qos.LATCHED)
         self._node.create_subscription(msg.Event, "events", self._on_event, qos.EVENTS)
@@ -176,13 +177,23 @@ class CellClient:
         return handle
 
     def wait_for_state(self, wanted: Callable[[msg.CellState], bool], timeout_s: float) -> msg.CellState:
-        """Waits until the published state satisfies `wanted`. Raises CellTimeout."""
+        """The first state, from the present one on, that satisfies `wanted`, however short. Raises CellTimeout."""
+        found: list[msg.CellState] = []
+
+        def look(state: msg.CellState) -> None:
+            if not found and wanted(state):
+                found.append(state)
+
         with self._changed:
-            reached = self._changed.wait_for(lambda: self.state is not None and wanted(self.state), timeout_s)
-        if not reached or self.state is None:
+            if self.state is not None:
+                look(self.state)
+            self._lookouts.append(look)
+            self._changed.wait_for(lambda: found, timeout_s)
+            self._lookouts.remove(look)
+        if not found:
             at = State(self.state.state).name if self.state is not None else "silent"
             raise CellTimeout(f"the cell is {at}; the state waited for did not come within {timeout_s:.0f} s")
-        return self.state
+        return found[0]
 
     def wait_until_up(self, timeout_s: float = 120.0) -> msg.CellState:
         """Waits until the nodes are up: INITIALIZED, READY, or ERROR with a reason. Raises CellTimeout."""
@@ -196,6 +207,8 @@ class CellClient:
     def _on_state(self, message: msg.CellState) -> None:
         with self._changed:
             self.state = message
+            for look in self._lookouts:
+                look(message)
             self._changed.notify_all()
 
     def _on_verdict(self, message: msg.PartVerdict) -> None:
