@@ -32,9 +32,10 @@ def kernels() -> list[Extension]:
             [f"{NAME}/{room}/{stem}.c"],
             extra_compile_args=[*flags, *machine],
             libraries=["m"],
+            depends=[f"{NAME}/alignment/edges.h"],
             optional=True,
         )
-        for room, stem in (("anomaly", "lattice"), ("alignment", "edges"))
+        for room, stem in (("anomaly", "lattice"), ("alignment", "edges"), ("alignment", "profiles"))
         for name, machine in machines.items()
     ]
 

@@ -3,29 +3,10 @@
 Everything is in the optical frame of a pinhole (fx, skew, cx, fy, cy) with pixel centres at whole numbers; a pose is the
 upper three rows of T_camera_part, row by row. kernel.py calls these functions; the tests say the same in numpy. */
 
-#define _DEFAULT_SOURCE
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "edges.h"
 
 enum { CANDIDATES = 4, MOST_STEPS = 64 };
-static const double NEAREST = 1e-3; /* metres */
-
-typedef struct { double fx, skew, cx, fy, cy; } pinhole;
-
-int edges_version(void) { return 3; }
-
-static void place(const double *pose, const double *p, double *out) {
-  for (int i = 0; i < 3; i++) out[i] = pose[4 * i] * p[0] + pose[4 * i + 1] * p[1] + pose[4 * i + 2] * p[2] + pose[4 * i + 3];
-}
-
-static int project(const pinhole *k, const double *p, double *u, double *v) {
-  if (!(p[2] > NEAREST)) return 0;
-  double x = p[0] / p[2], y = p[1] / p[2];
-  *u = k->fx * x + k->skew * y + k->cx;
-  *v = k->fy * y + k->cy;
-  return 1;
-}
+int edges_version(void) { return 4; }
 
 /* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers.
 
@@ -203,12 +184,6 @@ void edges_lines(const gradients *g, const double *pixels, const double *across,
   }
 }
 
-static double tukey(double residual, double width) {
-  double r = residual / width;
-  if (!(fabs(r) < 1)) return 0;
-  return (1 - r * r) * (1 - r * r);
-}
-
 /* Signed distance from where the pose puts a sample to the nearest candidate; NaN where there is none. */
 static double residual_of(const double *pose, const pinhole *k, const double *point, const double *pixel, const double *n,
                           const double *candidates, double *p) {
@@ -223,53 +198,6 @@ static double residual_of(const double *pose, const pinhole *k, const double *po
   return best;
 }
 
-/* Solves A x = b, (6, 6) and positive definite, by Cholesky; 0 where it is not. */
-static int solve(double *a, double *b) {
-  for (int i = 0; i < 6; i++)
-    for (int j = 0; j <= i; j++) {
-      double sum = a[6 * i + j];
-      for (int l = 0; l < j; l++) sum -= a[6 * i + l] * a[6 * j + l];
-      if (i == j) {
-        if (!(sum > 0)) return 0;
-        a[6 * i + i] = sqrt(sum);
-      } else {
-        a[6 * i + j] = sum / a[6 * j + j];
-      }
-    }
-  for (int i = 0; i < 6; i++) {
-    for (int l = 0; l < i; l++) b[i] -= a[6 * i + l] * b[l];
-    b[i] /= a[6 * i + i];
-  }
-  for (int i = 5; i >= 0; i--) {
-    for (int l = i + 1; l < 6; l++) b[i] -= a[6 * l + i] * b[l];
-    b[i] /= a[6 * i + i];
-  }
-  return 1;
-}
-
-/* pose <- pose [R(w) t; 0 1] for a twist (t, w) in the part frame. */
-static void perturb(double *pose, const double *twist) {
-  const double *w = twist + 3;
-  double angle = sqrt(w[0] * w[0] + w[1] * w[1] + w[2] * w[2]);
-  double s = angle < 1e-12 ? 1 : sin(angle) / angle, c = angle < 1e-12 ? 0 : (1 - cos(angle)) / (angle * angle);
-  double cross[9] = {0, -w[2], w[1], w[2], 0, -w[0], -w[1], w[0], 0}, rotation[9], moved[12];
-  for (int i = 0; i < 3; i++)
-    for (int j = 0; j < 3; j++) {
-      double square = 0;
-      for (int l = 0; l < 3; l++) square += cross[3 * i + l] * cross[3 * l + j];
-      rotation[3 * i + j] = (i == j) + s * cross[3 * i + j] + c * square;
-    }
-  for (int i = 0; i < 3; i++) {
-    for (int j = 0; j < 3; j++) {
-      moved[4 * i + j] = 0;
-      for (int l = 0; l < 3; l++) moved[4 * i + j] += pose[4 * i + l] * rotation[3 * l + j];
-    }
-    moved[4 * i + 3] = pose[4 * i + 3];
-    for (int l = 0; l < 3; l++) moved[4 * i + 3] += pose[4 * i + l] * twist[l];
-  }
-  memcpy(pose, moved, sizeof moved);
-}
-
 /* Adds the weighted normal equations of the samples at a pose to hessian (6, 6) and step (6,). */
 void edges_normal_equations(const double *pose, const pinhole *k, const double *points, const double *pixels,
                             const double *across, const double *offsets, int64_t n, double width, double *hessian,
@@ -278,15 +206,8 @@ void edges_normal_equations(const double *pose, const pinhole *k, const double *
     const double *x = points + 3 * i, *normal = across + 2 * i;
     double p[3], r = residual_of(pose, k, x, pixels + 2 * i, normal, offsets + CANDIDATES * i, p), weight = tukey(r, width);
     if (!(weight > 0)) continue;
-    double g[3], j[6];
-    g[0] = normal[0] * k->fx / p[2];
-    g[1] = (normal[0] * k->skew + normal[1] * k->fy) / p[2];
-    g[2] = -(g[0] * p[0] + g[1] * p[1]) / p[2];
-    for (int a = 0; a < 3; a++) j[a] = g[0] * pose[a] + g[1] * pose[4 + a] + g[2] * pose[8 + a];
-    /* A small rotation w moves x by w x x, so its row is x x j. */
-    j[3] = x[1] * j[2] - x[2] * j[1];
-    j[4] = x[2] * j[0] - x[0] * j[2];
-    j[5] = x[0] * j[1] - x[1] * j[0];
+    double j[6];
+    row_of(pose, k, x, normal, p, j);
     for (int a = 0; a < 6; a++) {
       for (int b = 0; b <= a; b++) hessian[6 * a + b] += weight * j[a] * j[b];
       step[a] += weight * r * j[a];
@@ -301,7 +222,8 @@ void edges_refine(double *pose, const pinhole *k, const double *points, const do
     double hessian[36], step[6] = {0};
     memcpy(hessian, information, sizeof hessian);
     edges_normal_equations(pose, k, points, pixels, across, offsets, n, widths[s], hessian, step);
-    if (!solve(hessian, step)) return;
+    if (!factor(hessian, 6)) return;
+    substitute(hessian, step, 6);
     perturb(pose, step);
   }
 }
@@ -345,6 +267,26 @@ void edges_directions(const gradients *g, int64_t directions, int64_t border, ui
         maps[(map * rows + y + border) * columns + x + border] = (uint8_t)(255 * strength * (share < 1 ? share : 1));
       }
     }
+}
+
+/* Of steep places along rows and columns, steeper than `least`: how steep it still is two pixels beside it, as a fraction
+(most at most, evenly spread over the rows); returns how many. */
+int64_t edges_widths(const gradients *g, double least, int64_t most, float *fractions) {
+  int64_t found = 0, w = g->w;
+  for (int64_t start = 0; start < 4; start++) /* every fourth row first */
+    for (int64_t y = 2 + start; y < g->h - 2; y += 4)
+      for (int64_t x = 2; x < w - 2; x++) {
+        const float *gx = g->x + y * w + x, *gy = g->y + y * w + x;
+        int down = fabsf(*gy) > fabsf(*gx);
+        int64_t step = down ? w : 1;
+        const float *own = down ? gy : gx;
+        float mid = fabsf(*own);
+        if (!(mid > least && mid > 2 * fabsf(down ? *gx : *gy))) continue;
+        if (!(mid >= fabsf(own[-step]) && mid > fabsf(own[step]))) continue;
+        if (found == most) return found;
+        fractions[found++] = (fabsf(own[-2 * step]) + fabsf(own[2 * step])) / (2 * mid);
+      }
+  return found;
 }
 
 enum { BLOCK = 32 };

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 
 from inspection_cell.alignment import kernel
 
+SMOOTHED_PX = 0.8
+SATURATED = 253.0
 FLOOR = 0.5
 NOISE_FACTOR = 3.0
 STRONG_QUANTILE = 0.99
 STRONG_FACTOR = 0.06
+STRONG_SHARE = 0.8
+STEPS = 4000
+FEWEST_STEPS = 50
+SHARP_PX = 1.2
+"""Width of a sharp picture's steps, what SMOOTHED_PX adds included."""
 MEASURED = 40_000
 """Pixels that say what is typical."""
 
@@ -25,15 +32,19 @@ class GradientImage:
     """Gradients of one scale of the image.
 
     Attributes:
+        smooth: (h, w) float32, grey levels, noise smoothed a little; infinite where the sensor was saturated.
         x, y: (h, w) float32, grey levels per pixel of this scale.
         scale: pixels of this scale per pixel of the crop.
         threshold: an edge's magnitude must exceed it: above noise, texture and quantisation.
+        strong: a strong edge's magnitude.
     """
 
+    smooth: NDArray[np.float32]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     scale: float
     threshold: float
+    strong: float
 
     def to_scale(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Crop pixels (..., 2) in pixels of this scale; centres are whole numbers in both."""
@@ -49,13 +60,28 @@ def gradient_image(grey: NDArray[np.float32], scale: float) -> GradientImage:
     if scale < 1.0:
         size = (max(4, round(grey.shape[1] * scale)), max(4, round(grey.shape[0] * scale)))
         grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-    smooth = cv2.GaussianBlur(grey, (0, 0), 0.8)
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTHED_PX), np.float32)
     x = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), np.float32)
     y = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32), np.float32)
+    # Clipping moves an edge towards its darker side.
+    saturated = cv2.dilate((grey >= SATURATED).astype(np.uint8), np.ones((3, 3), np.uint8))
+    smooth[saturated > 0] = np.inf
     step = max(1, round(math.sqrt(grey.size / MEASURED)))
     typical, strong = np.quantile(np.hypot(x[::step, ::step], y[::step, ::step]), (0.5, STRONG_QUANTILE))
     # Relative to the strong edges, so that a dark picture is searched as a bright one is.
-    return GradientImage(x, y, scale, max(FLOOR, NOISE_FACTOR * float(typical), STRONG_FACTOR * float(strong)))
+    threshold = max(FLOOR, NOISE_FACTOR * float(typical), STRONG_FACTOR * float(strong))
+    return GradientImage(smooth, x, y, scale, threshold, float(strong))
+
+
+def step_width(gradients: GradientImage) -> float:
+    """How wide the picture's strong edges are: standard deviation of a blurred step, pixels of the scale, at most 10.
+
+    The gradient of such a step is a Gaussian, which two pixels beside its top has fallen to exp(-2 / sigma^2).
+    """
+    fractions = kernel.widths(gradients.field(), STRONG_SHARE * gradients.strong, STEPS)
+    if len(fractions) < FEWEST_STEPS:
+        return SHARP_PX
+    return float(np.sqrt(-2.0 / np.log(np.clip(np.median(fractions), 1e-3, 0.98))))
 
 
 def search_lines(

@@ -18,7 +18,7 @@ from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
 Doubles = NDArray[np.float64]
-VERSION = 3
+VERSION = 4
 """Of edges.c."""
 CANDIDATES = 4
 """Edges kept on a search line."""
@@ -53,6 +53,7 @@ def library() -> ctypes.CDLL:
         found = open_library(Path(__file__).parent, "edges", variant, VERSION)
         if found is not None:
             found.edges_visible.restype = ctypes.c_int64
+            found.edges_widths.restype = ctypes.c_int64
             found.edges_hypothesis.restype = ctypes.c_double
             return found
     raise RuntimeError("alignment/edges.c was not built: install the package again where there is a C compiler")
@@ -76,11 +77,11 @@ def draw(
 
     `closed`: it encloses a body, and its faces turn anticlockwise seen from outside: half of them need not be drawn.
     """
-    rows, scratch = _rows(T), np.empty((len(vertices), 3), np.float32)
+    rows, scratch = rows_of(T), np.empty((len(vertices), 3), np.float32)
     h, w = inverse.shape
     library().edges_depth(
-        pointer(rows), _pinhole(camera), pointer(vertices), _count(len(vertices)), pointer(faces), _count(len(faces)),
-        ctypes.c_int(closed), pointer(inverse), _count(w), _count(h), pointer(scratch),
+        pointer(rows), pinhole(camera), pointer(vertices), int64(len(vertices)), pointer(faces), int64(len(faces)),
+        ctypes.c_int(closed), pointer(inverse), int64(w), int64(h), pointer(scratch),
     )  # fmt: skip
 
 
@@ -107,14 +108,14 @@ def visible(
         Points (n, 3), pixels (n, 2), unit normals in the image (n, 2).
     """
     ends, normals, anchors, sharp, used = edges
-    rows, ruler, which = _rows(T), np.empty(len(ends)), np.empty(len(ends), np.int64)
+    rows, ruler, which = rows_of(T), np.empty(len(ends)), np.empty(len(ends), np.int64)
     points, pixels, across = np.empty((count, 3)), np.empty((count, 2)), np.empty((count, 2))
     h, w = inverse.shape
     made = library().edges_visible(
-        pointer(rows), _pinhole(camera), pointer(ends), pointer(normals), pointer(anchors), pointer(sharp),
-        pointer(used), _count(len(ends)), _count(count), pointer(inverse), _count(w), _count(h),
+        pointer(rows), pinhole(camera), pointer(ends), pointer(normals), pointer(anchors), pointer(sharp),
+        pointer(used), int64(len(ends)), int64(count), pointer(inverse), int64(w), int64(h),
         ctypes.c_double(w / camera.width), ctypes.c_double(h / camera.height), ctypes.c_double(slack_m),
-        ctypes.c_double(slack_px), _count(most_hiding), pointer(ruler), pointer(which), pointer(points),
+        ctypes.c_double(slack_px), int64(most_hiding), pointer(ruler), pointer(which), pointer(points),
         pointer(pixels), pointer(across),
     )  # fmt: skip
     return points[:made], pixels[:made], across[:made]
@@ -124,7 +125,7 @@ def lines(field: Any, pixels: Doubles, across: Doubles, steps: int) -> Doubles:
     """The strongest edges within `steps` pixels of the scale: (n, 4) along the normals, image pixels, NaN for none."""
     offsets = np.empty((len(pixels), CANDIDATES))
     library().edges_lines(
-        ctypes.byref(field), pointer(pixels), pointer(across), _count(len(pixels)), _count(steps), pointer(offsets)
+        ctypes.byref(field), pointer(pixels), pointer(across), int64(len(pixels)), int64(steps), pointer(offsets)
     )
     return offsets
 
@@ -140,10 +141,10 @@ def refine(
     information: Doubles,
 ) -> Pose:
     """Gauss-Newton steps, one for each width."""
-    rows = _rows(T)
+    rows = rows_of(T)
     library().edges_refine(
-        pointer(rows), _pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
-        _count(len(points)), pointer(widths), _count(len(widths)), pointer(information),
+        pointer(rows), pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
+        int64(len(points)), pointer(widths), int64(len(widths)), pointer(information),
     )  # fmt: skip
     return np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
 
@@ -158,10 +159,10 @@ def normal_equations(
     width: float,
 ) -> tuple[Doubles, Doubles]:
     """Hessian (6, 6) and right-hand side (6,) of a Gauss-Newton step, with Tukey's weights of a width in pixels."""
-    rows, hessian, step = _rows(T), np.zeros((6, 6)), np.zeros(6)
+    rows, hessian, step = rows_of(T), np.zeros((6, 6)), np.zeros(6)
     library().edges_normal_equations(
-        pointer(rows), _pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
-        _count(len(points)), ctypes.c_double(width), pointer(hessian), pointer(step),
+        pointer(rows), pinhole(camera), pointer(points), pointer(pixels), pointer(across), pointer(offsets),
+        int64(len(points)), ctypes.c_double(width), pointer(hessian), pointer(step),
     )  # fmt: skip
     return hessian + np.tril(hessian, -1).T, step
 
@@ -182,19 +183,26 @@ def hypothesis(
     Args:
         reach: (rounds,) steps of the scale. widths: (rounds, steps) of the Tukey weight, image pixels.
     """
-    rows, pixels, offsets = _rows(T), np.empty((len(points), 2)), np.empty((len(points), CANDIDATES))
+    rows, pixels, offsets = rows_of(T), np.empty((len(points), 2)), np.empty((len(points), CANDIDATES))
     score = library().edges_hypothesis(
-        pointer(rows), _pinhole(camera), pointer(points), pointer(across), _count(len(points)), ctypes.byref(field),
-        pointer(reach), pointer(widths), _count(len(reach)), _count(widths.shape[1]), pointer(information),
+        pointer(rows), pinhole(camera), pointer(points), pointer(across), int64(len(points)), ctypes.byref(field),
+        pointer(reach), pointer(widths), int64(len(reach)), int64(widths.shape[1]), pointer(information),
         ctypes.c_double(score_width), pointer(pixels), pointer(offsets),
     )  # fmt: skip
     return float(score), np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
 
 
+def widths(field: Any, least: float, most: int) -> NDArray[np.float32]:
+    """(n,) of up to `most` places steeper than `least`: how steep it still is two pixels beside, as a fraction."""
+    fractions = np.empty(most, np.float32)
+    found = library().edges_widths(ctypes.byref(field), ctypes.c_double(least), int64(most), pointer(fractions))
+    return fractions[:found]
+
+
 def direction_maps(field: Any, directions: int, border: int) -> NDArray[np.uint8]:
     """(directions, h + 2 border, w + 2 border) bytes: how strongly the gradient is along each direction, 0 to 255."""
     maps = np.zeros((directions, field.h + 2 * border, field.w + 2 * border), np.uint8)
-    library().edges_directions(ctypes.byref(field), _count(directions), _count(border), pointer(maps))
+    library().edges_directions(ctypes.byref(field), int64(directions), int64(border), pointer(maps))
     return maps
 
 
@@ -230,21 +238,21 @@ def coarse(
     )
     at = np.empty(len(outline), np.int64)
     library().edges_coarse(
-        _pinhole(camera), pointer(outline), pointer(across), _count(len(outline)), pointer(middle), pointer(turns),
-        _count(len(turns)), pointer(distances), _count(len(distances)), pointer(padded), _count(directions), _count(w),
-        _count(h), _count(reach), pointer(best), pointer(shift), pointer(at),
+        pinhole(camera), pointer(outline), pointer(across), int64(len(outline)), pointer(middle), pointer(turns),
+        int64(len(turns)), pointer(distances), int64(len(distances)), pointer(padded), int64(directions), int64(w),
+        int64(h), int64(reach), pointer(best), pointer(shift), pointer(at),
     )  # fmt: skip
     return best, shift
 
 
-def _rows(T: Pose) -> Doubles:
+def rows_of(T: Pose) -> Doubles:
     return np.array(T[:3], np.float64).ravel()
 
 
-def _pinhole(camera: CameraModel) -> Any:
+def pinhole(camera: CameraModel) -> Any:
     k = camera.matrix
     return (ctypes.c_double * 5)(k[0, 0], k[0, 1], k[0, 2], k[1, 1], k[1, 2])
 
 
-def _count(value: int) -> ctypes.c_int64:
+def int64(value: int) -> ctypes.c_int64:
     return ctypes.c_int64(value)

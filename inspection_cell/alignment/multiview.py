@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
-from inspection_cell.alignment.align import AlignmentEstimate, AlignmentLimits, align
+from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.judge import LIMITS, AlignmentLimits
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, perturb, rotation_angle, transform
 
-LIMITS = AlignmentLimits()
 FALSE_ALARM = 1e-3
 """How often views that agree, with errors as their covariances say, are said not to."""
 

@@ -30,6 +30,7 @@ def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> 
         cv2.circle(picture, at, 2 << SHIFT_BITS, colour, -1, cv2.LINE_AA, SHIFT_BITS)
     text = "accepted" if estimate.accepted else f"refused: {estimate.reason}"
     line = f"{text}; quality {estimate.quality:.2f}, sharpness {estimate.sharpness:.2f}"
+    line += f", agreement {estimate.agreement:.2f}"
     scale = max(0.4, picture.shape[1] / 1600)
     cv2.putText(
         picture, line, (8, int(30 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA

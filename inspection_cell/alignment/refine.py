@@ -13,7 +13,6 @@ from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, transform
 
 CLUSTER_PX = 96.0
-EDGE_BIAS_PX = 0.3
 
 
 @dataclass(frozen=True)
@@ -84,21 +83,31 @@ def refine(
     )
 
 
-def covariance(fit: Fit, width_px: float, prior_information: NDArray[np.float64]) -> NDArray[np.float64]:
+def covariance(
+    residuals: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    jacobian: NDArray[np.float64],
+    pixels: NDArray[np.float64],
+    bias_px: float,
+    prior_information: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """(6, 6) covariance of the twist in the part frame.
 
     Neighbouring samples err together (one chamfer, one shadow), so the scores are summed over patches of the image
     first, and each patch may be off by a common bias: the cluster-robust form H^-1 (sum_c s_c s_c^T) H^-1 of
     C. White, "A heteroskedasticity-consistent covariance matrix estimator", Econometrica 48 (1980), on clusters.
+
+    Args:
+        residuals: (n,) pixels, NaN where there is none. weights: (n,). jacobian: (n, 6). pixels: (n, 2) of the samples.
+        bias_px: standard deviation of what a whole patch is off by.
     """
-    weights = tukey(fit.residuals, width_px)
-    weighted = fit.jacobian * weights[:, None]
-    column, row = np.floor(np.nan_to_num(fit.pixels) / CLUSTER_PX).astype(np.int64).T
+    weighted = jacobian * weights[:, None]
+    column, row = np.floor(np.nan_to_num(pixels) / CLUSTER_PX).astype(np.int64).T
     patch = np.unique(column + (row << 32), return_inverse=True)[1]
-    scores = weighted * np.nan_to_num(fit.residuals)[:, None]
+    scores = weighted * np.nan_to_num(residuals)[:, None]
     by_patch = np.column_stack([np.bincount(patch, column) for column in scores.T])
     lever = np.column_stack([np.bincount(patch, column) for column in weighted.T])
-    spread = by_patch.T @ by_patch + EDGE_BIAS_PX**2 * lever.T @ lever + prior_information
-    inverted = np.linalg.inv(weighted.T @ fit.jacobian + prior_information)
+    spread = by_patch.T @ by_patch + bias_px**2 * lever.T @ lever + prior_information
+    inverted = np.linalg.inv(weighted.T @ jacobian + prior_information)
     result: NDArray[np.float64] = inverted @ spread @ inverted
     return (result + result.T) / 2

@@ -1,0 +1,105 @@
+"""Hypotheses of where the part is compete from the coarsest picture to the finest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.alignment import kernel
+from inspection_cell.alignment.edges import EdgeSamples
+from inspection_cell.alignment.gradients import GradientImage
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.poses import Pose, make_pose, rotation_from_vector, transform
+
+KEPT = (6, 4, 2)
+WIDTHS = ((3.0, (3.0, 2.0)), (2.0, (2.0, 1.5)))
+SCORE_PX = 1.5
+RUT_PX = 2.5
+
+
+def tournament(
+    poses: list[Pose],
+    camera: CameraModel,
+    samples: EdgeSamples,
+    pyramid: list[GradientImage],
+    information: NDArray[np.float64],
+) -> list[tuple[float, Pose]]:
+    """Refines poses from the coarsest scale to the finest; fewer and fewer, all distinct, go on to the next.
+
+    Returns:
+        Scores and poses at the finest scale, best first.
+    """
+    ranked: list[tuple[float, Pose]] = []
+    for gradients, keep in zip(pyramid, KEPT, strict=True):
+        ranked = _refined(poses, camera, samples, gradients, information)[:keep]
+        poses = [pose for _, pose in ranked]
+    return ranked
+
+
+def out_of_ruts(
+    ranked: list[tuple[float, Pose]],
+    camera: CameraModel,
+    samples: EdgeSamples,
+    gradients: GradientImage,
+    information: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    radius_m: float,
+) -> list[tuple[float, Pose]]:
+    """The same, with the best one better where it sat a chamfer's width beside the truth.
+
+    An estimate can rest with edges on their parallel neighbours; a step of some pixels in each direction finds out.
+    """
+    near = _steps_from(ranked[0][1], camera, RUT_PX / gradients.scale, centre, radius_m)
+    best = max([ranked[0], *_refined(near, camera, samples, gradients, information)], key=lambda item: item[0])
+    return [best, *ranked[1:]]
+
+
+def _refined(
+    poses: list[Pose],
+    camera: CameraModel,
+    samples: EdgeSamples,
+    gradients: GradientImage,
+    information: NDArray[np.float64],
+) -> list[tuple[float, Pose]]:
+    """Scores and poses at one scale, best first and without those that look alike."""
+    reach = np.array([max(2, math.ceil(r)) for r, _ in WIDTHS], np.int64)
+    widths = np.array([w for _, w in WIDTHS]) / gradients.scale
+    field, score_px = gradients.field(), SCORE_PX / gradients.scale
+    scored = [
+        kernel.hypothesis(pose, camera, samples.points, samples.normals, field, reach, widths, information, score_px)
+        for pose in poses
+    ]
+    return distinct(sorted(scored, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)
+
+
+def _steps_from(
+    pose: Pose, camera: CameraModel, step_px: float, centre: NDArray[np.float64], radius_m: float
+) -> list[Pose]:
+    """12 poses beside one: the part's outline moves by about so many pixels, in each direction and about each axis."""
+    middle = transform(pose, centre[None])[0]
+    step = step_px * middle[2] / camera.matrix[0, 0]
+    poses = []
+    for axis, sign in itertools.product(range(3), (-1.0, 1.0)):
+        # A turn about the line of sight moves the outline by all of its radius, one out of the image by half as much.
+        turn = sign * step / radius_m * (2.0 if axis < 2 else 1.0) * np.eye(3)[axis]
+        rotation = rotation_from_vector(turn)
+        shift = sign * step * np.eye(3)[axis] if axis < 2 else sign * step / radius_m * middle
+        poses += [make_pose(rotation, middle - rotation @ middle) @ pose, make_pose(None, shift) @ pose]
+    return poses
+
+
+def distinct(
+    ranked: list[tuple[float, Pose]], camera: CameraModel, samples: EdgeSamples, apart_px: float
+) -> list[tuple[float, Pose]]:
+    """Without the poses that look as a better one does."""
+    points = samples.thinned(40).points
+    in_camera = np.stack([transform(pose, points) for _, pose in ranked])
+    pixels = np.nan_to_num(camera.project(in_camera.reshape(-1, 3)), nan=-1e4).reshape(len(ranked), -1, 2)
+    kept: list[int] = []
+    for k, own in enumerate(pixels):
+        if not kept or np.linalg.norm(pixels[kept] - own, axis=2).mean(axis=1).min() > apart_px:
+            kept.append(k)
+    return [ranked[k] for k in kept]

@@ -1,0 +1,97 @@
+"""Whether an estimate may be used; if not, the sentence that says why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.core.poses import Pose, inverse, is_pose, rotation_angle, transform
+
+TIGHT_PX = 0.7
+
+
+@dataclass(frozen=True)
+class AlignmentLimits:
+    """What an estimate must reach to be accepted.
+
+    Attributes:
+        quality: fraction of the visible edges found within 2 px.
+        consistency: mean of the estimate's sharpness and agreement; wrong CAD 3 % longer than the part reaches 0.5.
+        tight: fraction of the visible edges found within 0.7 px.
+        runner_up: a distinctly different pose must score less than this fraction of the best.
+        bound_factor: how far beyond the prior's bound an estimate may lie.
+        spread_of_bound: largest standard deviation, as a fraction of the prior's bound.
+        spread_of_size: largest standard deviation of the place in any direction, as a fraction of the part's diameter.
+    """
+
+    quality: float = 0.3
+    consistency: float = 0.5
+    tight: float = 0.25
+    runner_up: float = 0.9
+    bound_factor: float = 1.25
+    spread_of_bound: float = 0.4
+    spread_of_size: float = 0.006
+
+
+LIMITS = AlignmentLimits()
+
+
+def edge_fault(quality: float, sharpness: float, agreement: float, runner_up: float, limits: AlignmentLimits) -> str:
+    """What the edges say against an estimate; empty for nothing."""
+    tight = quality * sharpness
+    consistency = (sharpness + agreement) / 2
+    if quality < limits.quality:
+        return f"only {quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
+    if consistency < limits.consistency:
+        return f"the found edges do not line up: consistency {consistency:.2f}, {limits.consistency:.2f} is needed"
+    if tight < limits.tight:
+        return f"only {tight:.0%} of the visible edges lie within {TIGHT_PX} px, {limits.tight:.0%} are needed"
+    if runner_up > limits.runner_up:
+        return f"another pose fits as well: it scores {runner_up:.0%} of the best"
+    return ""
+
+
+def pose_fault(
+    pose: Pose,
+    covariance: NDArray[np.float64],
+    prior: Pose,
+    centre: NDArray[np.float64],
+    diameter_m: float,
+    bound: tuple[float, float],
+    limits: AlignmentLimits,
+) -> str:
+    """What the pose and its covariance say against it; empty for nothing.
+
+    Args:
+        covariance: (6, 6) of a twist in the part frame. centre: of the part, in its frame. bound: metres, radians.
+    """
+    if not is_pose(pose, 1e-6) or not np.all(np.isfinite(covariance)):
+        return "the estimate is not finite"
+    moved = float(np.linalg.norm(transform(pose, centre[None]) - transform(prior, centre[None])))
+    turned = rotation_angle(inverse(prior)[:3, :3] @ pose[:3, :3])
+    if moved > limits.bound_factor * bound[0] or turned > limits.bound_factor * bound[1]:
+        return (
+            f"{moved * 1000:.2f} mm and {math.degrees(turned):.2f} deg from the prior, "
+            f"beyond its bound of {bound[0] * 1000:.2f} mm and {math.degrees(bound[1]):.2f} deg"
+        )
+    spread = covariance_at(covariance, centre)
+    place, turn = (float(math.sqrt(max(part.trace() / 3, 0.0))) for part in (spread[:3, :3], spread[3:, 3:]))
+    if place > limits.spread_of_bound * bound[0] or turn > limits.spread_of_bound * bound[1]:
+        return f"the edges do not fix the pose: {place * 1000:.2f} mm, {math.degrees(turn):.2f} deg"
+    worst = math.sqrt(max(float(np.linalg.eigvalsh(spread[:3, :3])[-1]), 0.0))
+    if worst > limits.spread_of_size * diameter_m:
+        most = limits.spread_of_size * diameter_m
+        return f"the place is known to {worst * 1000:.2f} mm only, {most * 1000:.2f} mm are needed: blurred, or dark?"
+    return ""
+
+
+def covariance_at(covariance: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(6, 6) of the twist about a point of the part frame, where the twist's translation is then meant."""
+    x, y, z = centre
+    shift = np.eye(6)
+    shift[:3, 3:] = -np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    moved: NDArray[np.float64] = shift @ covariance @ shift.T
+    return moved

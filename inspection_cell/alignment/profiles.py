@@ -1,0 +1,166 @@
+"""The last step of an alignment: grey levels across the edges, explained by all CAD edges that cross the line.
+
+The steepest place of a picture is a biased answer where two edges are near each other, as at every chamfer. Here the
+grey levels of each line are fitted by the blurred steps of all edges on it, with free levels, and only what they cannot
+explain moves the pose (profiles.c names the method).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.alignment.edges import EdgeSamples
+from inspection_cell.alignment.kernel import int64, pinhole, rows_of
+from inspection_cell.core.camera_model import CameraModel
+from inspection_cell.core.compiled import VARIANTS, open_library, pointer
+from inspection_cell.core.poses import Pose
+
+VERSION = 1
+"""Of profiles.c."""
+MOST_EDGES = 5
+REACH_PX = 4
+MERGED_PX = 0.35
+ROUNDS = ((0.1, 1.25), (0.03, 0.8))
+"""The standard deviation that no line is thought to be better than, and Tukey's width, both in pixels; each time the
+edges' places are computed anew."""
+NOISE = 1.0
+"""Grey levels: a fit that leaves less is not thought to be better for it."""
+STEPS = 2
+WIDEST_CELL_PX = REACH_PX + 4
+
+
+class _Picture(ctypes.Structure):
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("w", ctypes.c_int64),
+        ("h", ctypes.c_int64),
+        ("sigma", ctypes.c_double),
+        ("noise", ctypes.c_double),
+    )
+
+
+@dataclass(frozen=True)
+class ProfileFit:
+    """What the lines say at a pose.
+
+    Attributes:
+        shifts: (m,) pixels of the picture, how far each line's edges are from where the pose puts them; NaN: unknown.
+        weights: (m,) 0 to 1.
+        jacobian: (m, 6), pixels along the normal per twist (m, rad) of the part in its own frame.
+        pixels: (m, 2) where the pose puts the samples, pixels of the picture.
+        misfit: mean logarithm of the variance that the fits leave; the right blur has the lowest.
+    """
+
+    shifts: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    jacobian: NDArray[np.float64]
+    pixels: NDArray[np.float64]
+    misfit: float
+
+    def agreeing(self, within_px: float) -> float:
+        """Of the lines that can tell, the fraction that would move the edges less than this; 0 to 1."""
+        told = np.abs(self.shifts[np.isfinite(self.shifts)])
+        return float(np.mean(told < within_px)) if len(told) else 0.0
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The fastest one that this processor can run.
+
+    Raises:
+        RuntimeError: none was built.
+    """
+    for variant in VARIANTS:
+        found = open_library(Path(__file__).parent, "profiles", variant, VERSION)
+        if found is not None:
+            found.profiles_refine.restype = ctypes.c_double
+            return found
+    raise RuntimeError("alignment/profiles.c was not built: install the package again where there is a C compiler")
+
+
+def neighbours(samples: EdgeSamples, chosen: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Where the CAD's edges cross the lines of the chosen samples.
+
+    Args:
+        samples: densely on all visible edges, in pixels of the picture of `shape` (h, w).
+
+    Returns:
+        (m, 5) signed pixels along the normals, nearest first; NaN where there are no more.
+    """
+    columns, rows = shape[1] // WIDEST_CELL_PX + 1, shape[0] // WIDEST_CELL_PX + 1
+    heads, following = np.empty(columns * rows, np.int64), np.empty(len(samples), np.int64)
+    offsets = np.empty((len(chosen), MOST_EDGES))
+    pixels, normals = (np.ascontiguousarray(a) for a in (samples.pixels, samples.normals))
+    library().profiles_neighbours(
+        pointer(pixels), pointer(normals), int64(len(samples)), pointer(chosen), int64(len(chosen)),
+        ctypes.c_double(REACH_PX), ctypes.c_double(MERGED_PX), ctypes.c_double(WIDEST_CELL_PX), int64(columns),
+        int64(rows), pointer(heads), pointer(following), pointer(offsets),
+    )  # fmt: skip
+    return offsets
+
+
+def fit_profiles(
+    T_camera_part: Pose,
+    camera: CameraModel,
+    samples: EdgeSamples,
+    offsets: NDArray[np.float64],
+    picture: NDArray[np.float32],
+    sigma: float,
+    floor_px: float,
+    width_px: float,
+    information: NDArray[np.float64],
+) -> tuple[Pose, ProfileFit]:
+    """Gauss-Newton steps on a pose.
+
+    Args:
+        camera: the pinhole of `picture`, grey levels with some noise smoothed. samples: (m), with their `neighbours`.
+        sigma: of the picture's steps, pixels, what the smoothing adds included.
+        floor_px, width_px: one of ROUNDS.
+        information: (6, 6) of the twist, damps directions that no line fixes.
+
+    Returns:
+        The pose, and what the lines said before the last step.
+    """
+    m = len(samples)
+    pose, shifts, weights, jacobian = rows_of(T_camera_part), np.empty(m), np.empty(m), np.empty((m, 6))
+    height, width = picture.shape
+    field = _Picture(pointer(picture), width, height, sigma, NOISE)
+    points, normals = (np.ascontiguousarray(a) for a in (samples.points, samples.normals))
+    misfit = library().profiles_refine(
+        pointer(pose), pinhole(camera), pointer(points), pointer(normals), pointer(offsets), int64(m),
+        ctypes.byref(field), int64(REACH_PX), ctypes.c_double(floor_px), ctypes.c_double(width_px), int64(STEPS),
+        pointer(information), pointer(shifts), pointer(weights), pointer(jacobian),
+    )  # fmt: skip
+    moved = np.vstack([pose.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+    return moved, ProfileFit(shifts, weights, jacobian, samples.pixels, float(misfit))
+
+
+def refine_profiles(
+    T_camera_part: Pose,
+    camera: CameraModel,
+    dense: EdgeSamples,
+    lines: int,
+    picture: NDArray[np.float32],
+    sigma: float,
+    information: NDArray[np.float64],
+) -> tuple[Pose, ProfileFit]:
+    """The pose to a small fraction of a pixel, from one that is right to about half a pixel.
+
+    Args:
+        dense: samples on all visible edges, two or three pixels apart; at most `lines` of them are fitted.
+        camera, picture, sigma, information: as for `fit_profiles`.
+    """
+    chosen = np.linspace(0, len(dense) - 1, min(lines, len(dense))).astype(np.int64)
+    pose = T_camera_part
+    for floor_px, width_px in ROUNDS:
+        seen = dense.seen_from(pose, camera)
+        offsets = neighbours(seen, chosen, picture.shape)  # type: ignore[arg-type]
+        few = EdgeSamples(seen.points[chosen], seen.pixels[chosen], seen.normals[chosen])
+        pose, fit = fit_profiles(pose, camera, few, offsets, picture, sigma, floor_px, width_px, information)
+    return pose, fit
