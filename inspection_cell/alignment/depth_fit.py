@@ -15,7 +15,7 @@ from inspection_cell.alignment.refine import tukey
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.mesh import corner_normals, welded
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, perturb, transform
+from inspection_cell.core.poses import Pose, transform
 
 SAMPLES = 20_000
 PICTURE_PX = 300
@@ -170,24 +170,35 @@ def fit_at(T_camera_part: Pose, samples: SurfaceSamples, measured: DepthPoints, 
     return DepthFit(residuals, jacobian, in_camera, noise.sigma(in_camera[:, 2]), lever)
 
 
-def step(fit: DepthFit, T_camera_part: Pose, width_m: float, prior_information: NDArray[np.float64]) -> Pose:
-    """One Gauss-Newton step.
+@dataclass(frozen=True)
+class DepthInformation:
+    """What a fit and the prior together know about the twist in the part frame.
+
+    Attributes:
+        covariance: (6, 6) of the pose after the step.
+        step: (6,) the Gauss-Newton step, from the pose of the fit.
+    """
+
+    covariance: NDArray[np.float64]
+    step: NDArray[np.float64]
+
+
+def information_of(
+    fit: DepthFit,
+    width_m: float,
+    noise: DepthNoise,
+    to_prior: NDArray[np.float64],
+    prior_information: NDArray[np.float64],
+) -> DepthInformation:
+    """Joins the surface's normal equations and the prior.
+
+    The surface's own covariance is cluster-robust as `refine.covariance`: scores are summed over patches first, each
+    patch may be off by a bias, and all together by the distance's scale. The prior is weighed against that, not against
+    the number of points: else noise would turn a round part about its axis.
 
     Args:
-        width_m: of the Tukey weight. prior_information: (6, 6), damps directions that the surface does not fix.
-    """
-    weighted = fit.jacobian * (tukey(fit.residuals, width_m) / fit.sigma**2)[:, None]
-    hessian = weighted.T @ fit.jacobian + prior_information
-    return perturb(T_camera_part, np.linalg.solve(hessian, weighted.T @ np.nan_to_num(fit.residuals)))
-
-
-def covariance(
-    fit: DepthFit, width_m: float, noise: DepthNoise, prior_information: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(6, 6) covariance of the twist in the part frame.
-
-    Cluster-robust as `refine.covariance`: scores are summed over patches first, each patch may be off by a bias, and
-    all together by the distance's scale.
+        width_m: of the Tukey weight.
+        to_prior, prior_information: twist from the fit's pose to the prior, and (6, 6) how well that is known.
     """
     weighted = fit.jacobian * (tukey(fit.residuals, width_m) / fit.sigma**2)[:, None]
     cell = np.floor(fit.points[:, :2] / noise.patch_m).astype(np.int64)
@@ -198,6 +209,9 @@ def covariance(
     of_scale = noise.scale * (weighted.T @ fit.lever)
     spread = by_patch[:, :6].T @ by_patch[:, :6] + by_patch[:, 6:].T @ by_patch[:, 6:]
     spread += np.outer(of_scale, of_scale) + prior_information
-    inverted = np.linalg.inv(weighted.T @ fit.jacobian + prior_information)
-    result: NDArray[np.float64] = inverted @ spread @ inverted
-    return (result + result.T) / 2
+    hessian = weighted.T @ fit.jacobian
+    # The surface says H^-1 b with covariance H^-1 S H^-1; written so that H need not have an inverse.
+    trusted = np.linalg.solve(spread, hessian).T
+    covariance = np.linalg.inv(trusted @ hessian + prior_information)
+    step = covariance @ (trusted @ scores.sum(axis=0) + prior_information @ to_prior)
+    return DepthInformation(np.asarray((covariance + covariance.T) / 2, float), step)

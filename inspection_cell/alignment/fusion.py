@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inspection_cell.alignment.align import DEPTH_PX, SAMPLES, AlignmentEstimate, AlignmentLimits, align
-from inspection_cell.alignment.depth import LIMITS as DEPTH_LIMITS
-from inspection_cell.alignment.depth import NOISE, DepthEstimate, DepthLimits, align_cloud, align_depth
+from inspection_cell.alignment.depth import NOISE, align_cloud, align_depth
+from inspection_cell.alignment.depth_estimate import LIMITS as DEPTH_LIMITS
+from inspection_cell.alignment.depth_estimate import DepthEstimate, DepthLimits
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.multiview import LIMITS, far_apart, joined
+from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, transform
@@ -52,9 +54,10 @@ def align_with_depth(
 ) -> AlignmentEstimate:
     """Finds the part near a prior by its edges in the picture and by its surface in depth.
 
-    Where both are accepted they must agree by their covariances: the answer is then their information-weighted mean, a
-    Gauss-Newton step on both normal equations; a direction that one of them does not know, it leaves to the other.
-    Where one is accepted, it is the answer.
+    Where both found the part they must agree by their covariances: the answer is then their information-weighted mean,
+    a Gauss-Newton step on both normal equations; a direction that one of them does not know, it leaves to the other.
+    Where one found it, that one is the answer if it is accepted by itself. Edges that are refused are looked for again
+    where depth says: that may be what tells two poses apart.
 
     Args:
         image, camera, prior_bound, limits, hidden, occluders: as for `align`.
@@ -65,6 +68,9 @@ def align_with_depth(
     """
     edges = align(image, camera, part, T_camera_part_prior, prior_bound, limits, hidden, occluders)
     depth = estimate_by_depth(view, surface, T_camera_part_prior, prior_bound, depth_limits, hidden, occluders)
+    if depth.accepted and not edges.accepted:
+        by_depth = view.T_camera_depth @ depth.T_camera_part
+        edges = refined_in_view(image, camera, part, by_depth, depth.covariance, occluders, hidden) or edges
     return fused(edges, depth, view.T_camera_depth, camera, part, hidden, occluders)
 
 
@@ -96,10 +102,10 @@ def fused(
     occluders: Sequence[Component] = (),
 ) -> AlignmentEstimate:
     """The answer that two estimates of one part give together; see `align_with_depth`."""
-    if not depth.accepted:
-        if edges.accepted:
-            return edges
+    if not edges.accepted and not depth.accepted:
         return replace(edges, reason=f"edges: {edges.reason}; depth: {depth.reason}")
+    if not depth.found:
+        return edges
     by_depth = T_camera_depth @ depth.T_camera_part
     if not edges.accepted:
         pinhole = replace(camera, distortion=np.zeros(5))
