@@ -27,15 +27,15 @@ from inspection_cell.cad.visibility import projected_box
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, is_pose, perturb, transform, twist_between
 
-COARSE_SAMPLES = 1200
+COARSE_SAMPLES = 2000
 MIDDLE_SAMPLES = 4000
 KEPT = 2
-MIDDLE_STEPS = 3
-FINE_STEPS = 3
+MIDDLE_STEPS = 2
+FINE_STEPS = 2
 TUKEY_SIGMAS = 4.7
 """Tukey's width that loses 5 % to least squares where the noise is normal."""
 FEWEST_POINTS = 200
-FEWEST_SAMPLES = 100
+FEWEST_SAMPLES = 50
 NOISE = DepthNoise()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from inspection_cell.cad.distortion import has_distortion
 from inspection_cell.cad.visibility import Box
 from inspection_cell.core.camera_model import CameraModel
 
@@ -62,11 +63,12 @@ def from_picture(depth: NDArray[np.floating], camera: CameraModel, box: Box) -> 
         camera, width=z.shape[1], height=z.shape[0], matrix=thinner @ camera.cropped(x, y, width, height).matrix
     )
     row, column = np.nonzero(np.isfinite(z) & (z > 0))
-    pixels = np.column_stack([column, row]).astype(float)
+    rays = np.column_stack([column, row, np.ones(len(row))]) @ np.linalg.inv(crop.matrix).T
+    if has_distortion(camera) and len(rays):
+        pixels = np.column_stack([column, row]).astype(float)
+        rays[:, :2] = cv2.undistortPoints(pixels[:, None], crop.matrix, crop.distortion)[:, 0]
     points = np.full((*z.shape, 3), np.nan)
-    if len(pixels):
-        rays = cv2.undistortPoints(pixels[:, None], crop.matrix, crop.distortion)[:, 0]
-        points[row, column] = np.column_stack([rays, np.ones(len(rays))]) * z[row, column, None]
+    points[row, column] = rays * z[row, column, None]
     return DepthPoints(points, crop)
 
 
