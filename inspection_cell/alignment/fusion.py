@@ -54,16 +54,16 @@ def align_with_depth(
 ) -> AlignmentEstimate:
     """Finds the part near a prior by its edges in the picture and by its surface in depth.
 
-    Where both found the part they must agree by their covariances: the answer is then their information-weighted mean,
-    a Gauss-Newton step on both normal equations; a direction that one of them does not know, it leaves to the other.
-    Where one found it, that one is the answer if it is accepted by itself. Edges that are refused are looked for again
-    where depth says: that may be what tells two poses apart.
+    One of them must be accepted. Where both found the part, accepted or not, they must agree by their covariances: the
+    answer is then their information-weighted mean, a Gauss-Newton step on both normal equations; a direction that one
+    of them does not know, it leaves to the other. Edges that are refused are looked for again where depth says: that
+    may be what tells two poses apart.
 
     Args:
         image, camera, prior_bound, limits, hidden, occluders: as for `align`.
 
     Returns:
-        Quality, sharpness and edges are the picture's where its edges were accepted; else quality is the depth's, and
+        Quality, sharpness and edges are the picture's where its edges were found; else quality is the depth's, and
         the edges are where the CAD's would be, none of them found.
     """
     edges = align(image, camera, part, T_camera_part_prior, prior_bound, limits, hidden, occluders)
@@ -71,7 +71,7 @@ def align_with_depth(
     if depth.accepted and not edges.accepted:
         by_depth = view.T_camera_depth @ depth.T_camera_part
         edges = refined_in_view(image, camera, part, by_depth, depth.covariance, occluders, hidden) or edges
-    return fused(edges, depth, view.T_camera_depth, camera, part, hidden, occluders)
+    return fused(edges, depth, view.T_camera_depth, camera, part, limits, hidden, occluders)
 
 
 def estimate_by_depth(
@@ -98,6 +98,7 @@ def fused(
     T_camera_depth: Pose,
     camera: CameraModel,
     part: PartEdges,
+    limits: AlignmentLimits = LIMITS,
     hidden: Collection[str] = (),
     occluders: Sequence[Component] = (),
 ) -> AlignmentEstimate:
@@ -107,7 +108,7 @@ def fused(
     if not depth.found:
         return edges
     by_depth = T_camera_depth @ depth.T_camera_part
-    if not edges.accepted:
+    if not _found(edges, limits):
         pinhole = replace(camera, distortion=np.zeros(5))
         seen = part.visible(by_depth, pinhole, SAMPLES, DEPTH_PX, hidden, occluders)
         pixels = camera.project(transform(by_depth, seen.points))
@@ -116,7 +117,7 @@ def fused(
     poses = [edges.T_camera_part, by_depth]
     pose, covariance, disagreement = joined(poses, [edges.covariance, depth.covariance])
     if disagreement <= 1:
-        return replace(edges, T_camera_part=pose, covariance=covariance)
+        return replace(edges, T_camera_part=pose, covariance=covariance, accepted=True, reason="")
     far, turned = far_apart(poses, part.assembly.centre)
     reason = (
         f"edges and depth put the part {far * 1e3:.2f} mm and {math.degrees(turned):.2f} deg apart, "
@@ -124,3 +125,9 @@ def fused(
         "the depth camera's place and its noise"
     )
     return replace(edges, accepted=False, reason=reason)
+
+
+def _found(edges: AlignmentEstimate, limits: AlignmentLimits) -> bool:
+    """Whether the part's edges are in the picture, although maybe more than one pose fits them."""
+    there = edges.quality >= limits.quality and edges.sharpness >= limits.sharpness
+    return there and edges.quality * edges.sharpness >= limits.tight and bool(np.all(np.isfinite(edges.covariance)))

@@ -16,7 +16,7 @@ from inspection_cell.alignment.align import align
 from inspection_cell.alignment.depth import align_cloud, align_depth
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
-from inspection_cell.alignment.fusion import DepthView, align_with_depth
+from inspection_cell.alignment.fusion import DepthView, align_with_depth, estimate_by_depth, fused
 from inspection_cell.alignment.multiview import joined
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.render import GeometryRenderer
@@ -196,6 +196,12 @@ def test_edges_and_depth_together(part, surface) -> None:
         moved = replace(view, T_camera_depth=T_CAMERA_DEPTH @ make_pose(None, (off, 0.0, 0.0)))
         apart = asked(image, moved)
         assert not apart.accepted and f"{1e3 * abs(off):.1f}" in apart.reason and "apart" in apart.reason, apart.reason
+
+    # Edges that are found but refused speak against depth as well, and where they agree they count.
+    strict = replace(edges, accepted=False, reason="another pose fits as well")
+    by_depth = estimate_by_depth(view, surface, prior, BOUND)
+    assert fused(strict, by_depth, T_CAMERA_DEPTH, CAMERA, part).accepted
+    assert not fused(strict, by_depth, moved.T_camera_depth, CAMERA, part).accepted
 
     nothing = replace(view, depth=np.zeros_like(depth))
     alone = asked(image, nothing)
