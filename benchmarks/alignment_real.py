@@ -15,6 +15,7 @@ Who says what is right:
   first accepted pose was off. On the rendered tea-box both are printed, so that the print's own error is known;
 - the stereo pair: the left camera's pose, carried into the right camera by the calibration that comes with the set;
 - the bottle: the depth picture, which the aligner does not see here;
+- what it gains where it sees it (align_with_depth), on the bottle and the rendered tea-box: alignment_real_depth.py;
 - the eye: a contact sheet for each sequence with the CAD's edges over the picture.
 A peer is cv2.rapid (OpenCV's contrib modules): it runs from the same first poses where it can be imported.
 
@@ -36,6 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from alignment_real_depth import show_depth
 from alignment_real_sets import (
     Frame,
     RealSequence,
@@ -451,6 +453,10 @@ def main() -> int:
         print_table("Against true poses, accepted", ["sequence", "frames", "ADD mm", "shift mm", "turn deg"], truths)
     print("\n".join(["Refused:", *refusals]) if refusals else "Nothing was refused.")
     _print_stereo(arguments.data, sequences, followed)
+    right_by_depth = True
+    for sequence in (s for s in sequences if s.depth_camera is not None):
+        sheet = arguments.out / f"{sequence.name.split(',')[0]}-depth.png"
+        right_by_depth &= show_depth(sequence, BOUND, QUICK_FRAMES, sheet)
     for name, result in followed.items():
         if result.depth_m:
             print(f"{name}, measured minus estimated depth, median / p95: {_two(result.depth_m, 1e3)} mm")
@@ -460,7 +466,8 @@ def main() -> int:
     counts = np.array([r.counts() for r in followed.values()]).sum(axis=0)
     total = sum(len(r.poses) for r in followed.values())
     return finish(
-        int(counts[3]) == 0, f"{counts[0]} of {total} frames accepted, {counts[2]} known right, {counts[3]} known wrong"
+        int(counts[3]) == 0 and right_by_depth,
+        f"{counts[0]} of {total} frames accepted, {counts[2]} known right, {counts[3]} known wrong",
     )
 
 

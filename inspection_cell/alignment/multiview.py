@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
 from inspection_cell.alignment.align import AlignmentEstimate, align
@@ -21,7 +20,7 @@ from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.judge import LIMITS, AlignmentLimits
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, inverse, perturb, rotation_angle, transform
+from inspection_cell.core.poses import Pose, inverse, perturb, rotation_angle, transform, twist_between
 
 FALSE_ALARM = 1e-3
 """How often views that agree, with errors as their covariances say, are said not to."""
@@ -89,30 +88,42 @@ def align_views(
     if not taken:
         nothing = np.diag(np.full(6, np.inf))
         return JointEstimate(prior, nothing, found, 0.0, False, f"no view was accepted; the first: {found[0].reason}")
-    reference = taken[0][0]
-    twists = np.stack([_twist(reference, pose) for pose, _ in taken])
-    information = np.stack([np.linalg.inv(estimate.covariance) for _, estimate in taken])
-    covariance = np.linalg.inv(information.sum(axis=0))
-    mean = covariance @ np.einsum("vij,vj->i", information, twists)
-    pose = perturb(reference, mean)
-    off = twists - mean
-    freedom = 6 * (len(taken) - 1)
-    apart = float(np.einsum("vi,vij,vj->", off, information, off))
-    disagreement = apart / float(chi2.ppf(1 - FALSE_ALARM, freedom)) if freedom else 0.0
+    pose, covariance, disagreement = joined([p for p, _ in taken], [estimate.covariance for _, estimate in taken])
     reason = "" if disagreement <= 1 else _disagree([p for p, _ in taken], part.assembly.centre)
     return JointEstimate(pose, covariance, found, disagreement, not reason, reason)
 
 
-def _twist(reference: Pose, pose: Pose) -> NDArray[np.float64]:
-    """The twist (6,) in the part frame that moves one pose to the other, as `perturb` takes it."""
-    between = inverse(reference) @ pose
-    return np.concatenate([between[:3, 3], Rotation.from_matrix(between[:3, :3]).as_rotvec()])
+def joined(
+    poses: Sequence[Pose], covariances: Sequence[NDArray[np.float64]]
+) -> tuple[Pose, NDArray[np.float64], float]:
+    """The information-weighted mean of independent estimates of one pose, which lie near each other.
+
+    Args:
+        covariances: (6, 6) each, of a twist in the part frame.
+
+    Returns:
+        The pose, its covariance, and how far the estimates are apart by their covariances, in parts of what chance
+        allows (chi-squared, once in 1000); 0 for one.
+    """
+    twists = np.stack([twist_between(poses[0], pose) for pose in poses])
+    information = np.linalg.inv(np.stack(covariances))
+    covariance = np.linalg.inv(information.sum(axis=0))
+    mean = covariance @ np.einsum("vij,vj->i", information, twists)
+    off = twists - mean
+    apart = float(np.einsum("vi,vij,vj->", off, information, off))
+    freedom = 6 * (len(poses) - 1)
+    return perturb(poses[0], mean), covariance, apart / float(chi2.ppf(1 - FALSE_ALARM, freedom)) if freedom else 0.0
+
+
+def far_apart(poses: Sequence[Pose], centre: NDArray[np.float64]) -> tuple[float, float]:
+    """The largest distance between the part's centres, metres, and the largest angle between the poses, radians."""
+    places = [transform(pose, centre[None])[0] for pose in poses]
+    far = max(float(np.linalg.norm(a - b)) for a, b in combinations(places, 2))
+    return far, max(rotation_angle(a[:3, :3].T @ b[:3, :3]) for a, b in combinations(poses, 2))
 
 
 def _disagree(poses: Sequence[Pose], centre: NDArray[np.float64]) -> str:
-    places = [transform(pose, centre[None])[0] for pose in poses]
-    far = max(float(np.linalg.norm(a - b)) for a, b in combinations(places, 2))
-    turned = max(rotation_angle(a[:3, :3].T @ b[:3, :3]) for a, b in combinations(poses, 2))
+    far, turned = far_apart(poses, centre)
     return (
         f"the views put the part {far * 1e3:.2f} mm and {np.degrees(turned):.2f} deg apart, more than their "
         "uncertainty allows: check the cameras' calibration and the hand-eye calibration"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ def refined_in_view(
     T_camera_part: Pose,
     covariance: NDArray[np.float64],
     occluders: Sequence[Component] = (),
+    hidden: Collection[str] = (),
 ) -> AlignmentEstimate | None:
     """The part's pose in this view; None where the view alone does not tell.
 
@@ -41,5 +42,5 @@ def refined_in_view(
         max(LEAST_BOUND[0], SIGMAS * float(np.linalg.norm(sigma[:3]))),
         max(LEAST_BOUND[1], SIGMAS * float(np.linalg.norm(sigma[3:]))),
     )
-    found = align(image, camera, part, T_camera_part, bound, occluders=occluders)
+    found = align(image, camera, part, T_camera_part, bound, hidden=hidden, occluders=occluders)
     return found if found.accepted else None

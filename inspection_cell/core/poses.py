@@ -96,6 +96,15 @@ def perturb(pose: Pose, twist: ArrayLike) -> Pose:
     return pose @ make_pose(rotation_from_vector(t[3:]), t[:3])
 
 
+def twist_between(reference: Pose, pose: Pose) -> NDArray[np.float64]:
+    """The twist (6,) by which `perturb` moves one pose to the other; the rotation's log, so of any size up to pi."""
+    between = inverse(reference) @ pose
+    x, y, z, w = quaternion_from_rotation(between[:3, :3])
+    axis = np.array([x, y, z])
+    sine = float(np.linalg.norm(axis))
+    return np.concatenate([between[:3, 3], axis * (2 * math.atan2(sine, w) / sine if sine > 1e-12 else 2.0)])
+
+
 def look_at(eye: ArrayLike, target: ArrayLike, down: ArrayLike = (0.0, 0.0, -1.0)) -> Pose:
     """T_w_camera of an optical frame (x right, y down, z forward) at `eye` that looks at `target`.
 
