@@ -16,7 +16,7 @@ from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
 from inspection_cell.alignment.gradients import SHARP_PX, gradient_image, step_width
 from inspection_cell.alignment.hypotheses import SCORE_PX, distinct, out_of_ruts, tournament
-from inspection_cell.alignment.judge import LIMITS, TIGHT_PX, AlignmentLimits, edge_fault, pose_fault
+from inspection_cell.alignment.judge import LIMITS, TIGHT_PX, AlignmentLimits, edge_fault, pose_fault, spread_fault
 from inspection_cell.alignment.refine import Fit, covariance
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.distortion import undistorted_crop
@@ -108,7 +108,8 @@ def align(
     width_px = step_width(last)
     if width_px > BLURRED_PX:  # all that a blurred picture holds is there at a smaller scale, too
         finest *= SHARP_PX / width_px
-        last, width_px = gradient_image(grey, finest), SHARP_PX
+        last = gradient_image(grey, finest)
+        width_px = min(step_width(last), BLURRED_PX)
     coarsest = min(finest, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
     sight = Sight(part, pinhole, hidden, occluders)
     samples = sight.edges(prior, SAMPLES)
@@ -135,7 +136,7 @@ def align(
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
     pose, profile = sharpened(pose, sight, last, width_px, information)
     fit = matched(pose, sight, samples, last)
-    bias_px = EDGE_BIAS_PX / last.scale**2  # the smaller the scale, the more edges of the CAD merge
+    bias_px = EDGE_BIAS_PX / last.scale**1.5  # the smaller the scale, the more edges of the CAD merge
     spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, information)
     agreement = profile.agreeing(AGREEING_PX / last.scale)
     return _judged(
@@ -161,8 +162,10 @@ def _judged(
     sharpness = fit.matched(TIGHT_PX / scale) / quality if quality > 0 else 0.0
     near = np.abs(np.nan_to_num(fit.residuals, nan=np.inf)) < MATCH_PX / scale
     residual = float(np.sqrt(np.mean(fit.residuals[near] ** 2))) if near.any() else math.nan
-    reason = edge_fault(quality, sharpness, agreement, runner_up, limits) or pose_fault(
-        pose, spread, prior, assembly.centre, 2 * assembly.radius, bound, limits
+    reason = (
+        edge_fault(quality, sharpness, agreement, runner_up, limits)
+        or pose_fault(pose, spread, prior, assembly.centre, bound, limits.bound_factor, limits.spread_of_bound)
+        or spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius)
     )
     edges = np.nan_to_num(fit.pixels) + np.array(box[:2], float)
     if np.any(camera.distortion):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.alignment.depth_fit import DepthFit
+from inspection_cell.alignment.judge import pose_fault
 from inspection_cell.cad.assembly import Assembly
-from inspection_cell.core.poses import Pose, is_pose, rotation_angle, transform
+from inspection_cell.core.poses import Pose
 
 NEAR_SIGMAS = 3.0
 
@@ -92,7 +93,8 @@ def judged(
     quality = float(np.mean(near))
     residual_m = float(np.sqrt(np.mean(fit.residuals[near] ** 2))) if near.any() else math.nan
     missed = _surface_fault(fit, runner_up, limits)
-    reason = missed or _pose_fault(pose, covariance, prior, bound, limits, assembly.centre)
+    fixed = bound, limits.bound_factor, limits.spread_of_bound
+    reason = missed or pose_fault(pose, covariance, prior, assembly.centre, *fixed, "the surfaces")
     return DepthEstimate(
         pose, covariance, quality, residual_m, not missed, not reason, reason, fit.points, fit.residuals
     )
@@ -114,32 +116,4 @@ def _surface_fault(fit: DepthFit, runner_up: float, limits: DepthLimits) -> str:
         )
     if runner_up > limits.runner_up:
         return f"another pose fits as well: it scores {runner_up:.0%} of the best"
-    return ""
-
-
-def _pose_fault(
-    pose: Pose,
-    covariance: NDArray[np.float64],
-    prior: Pose,
-    bound: tuple[float, float],
-    limits: DepthLimits,
-    centre: NDArray[np.float64],
-) -> str:
-    """Why a pose with the part's surface in its place is still not the answer; empty where it is."""
-    if not is_pose(pose) or not np.all(np.isfinite(covariance)):
-        return "the estimate is not finite"
-    moved = float(np.linalg.norm(transform(pose, centre[None]) - transform(prior, centre[None])))
-    turned = rotation_angle(prior[:3, :3].T @ pose[:3, :3])
-    if moved > limits.bound_factor * bound[0] or turned > limits.bound_factor * bound[1]:
-        return (
-            f"{moved * 1e3:.2f} mm and {math.degrees(turned):.2f} deg from the prior, "
-            f"beyond its bound of {bound[0] * 1e3:.2f} mm and {math.degrees(bound[1]):.2f} deg"
-        )
-    # The rotation acts about the part's origin; at its centre is where the translation is meant.
-    at_centre = np.eye(6)
-    at_centre[:3, 3:] = np.cross(np.eye(3), centre)
-    variances = np.diag(at_centre @ covariance @ at_centre.T)
-    sigma = np.sqrt(np.maximum([variances[:3].mean(), variances[3:].mean()], 0.0))
-    if sigma[0] > limits.spread_of_bound * bound[0] or sigma[1] > limits.spread_of_bound * bound[1]:
-        return f"the surface does not fix the pose: {sigma[0] * 1e3:.2f} mm, {math.degrees(sigma[1]):.2f} deg"
     return ""

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspection_cell.alignment.align import DEPTH_PX, SAMPLES, AlignmentEstimate, AlignmentLimits, align
+from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.depth import NOISE, align_cloud, align_depth
 from inspection_cell.alignment.depth_estimate import LIMITS as DEPTH_LIMITS
 from inspection_cell.alignment.depth_estimate import DepthEstimate, DepthLimits
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
-from inspection_cell.alignment.multiview import LIMITS, far_apart, joined
+from inspection_cell.alignment.finish import SAMPLES, Sight
+from inspection_cell.alignment.judge import LIMITS, AlignmentLimits, edge_fault
+from inspection_cell.alignment.multiview import far_apart, joined
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
@@ -110,10 +112,10 @@ def fused(
     by_depth = T_camera_depth @ depth.T_camera_part
     if not _found(edges, limits):
         pinhole = replace(camera, distortion=np.zeros(5))
-        seen = part.visible(by_depth, pinhole, SAMPLES, DEPTH_PX, hidden, occluders)
+        seen = Sight(part, pinhole, hidden, occluders).edges(by_depth, SAMPLES)
         pixels = camera.project(transform(by_depth, seen.points))
         lost = np.full(len(pixels), np.nan)
-        return AlignmentEstimate(by_depth, depth.covariance, depth.quality, 0.0, math.nan, True, "", pixels, lost)
+        return AlignmentEstimate(by_depth, depth.covariance, depth.quality, 0.0, 0.0, math.nan, True, "", pixels, lost)
     poses = [edges.T_camera_part, by_depth]
     pose, covariance, disagreement = joined(poses, [edges.covariance, depth.covariance])
     if disagreement <= 1:
@@ -129,5 +131,5 @@ def fused(
 
 def _found(edges: AlignmentEstimate, limits: AlignmentLimits) -> bool:
     """Whether the part's edges are in the picture, although maybe more than one pose fits them."""
-    there = edges.quality >= limits.quality and edges.sharpness >= limits.sharpness
-    return there and edges.quality * edges.sharpness >= limits.tight and bool(np.all(np.isfinite(edges.covariance)))
+    missing = edge_fault(edges.quality, edges.sharpness, edges.agreement, 0.0, limits)
+    return not missing and bool(np.all(np.isfinite(edges.covariance)))

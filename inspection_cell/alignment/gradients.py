@@ -21,7 +21,9 @@ STRONG_FACTOR = 0.06
 STRONG_SHARE = 0.8
 STEPS = 4000
 FEWEST_STEPS = 50
-SHARP_PX = 1.2
+GRADIENT_PX = 0.45
+"""What the derivative's own kernel adds."""
+SHARP_PX = 1.15
 """Width of a sharp picture's steps, what SMOOTHED_PX adds included."""
 MEASURED = 40_000
 """Pixels that say what is typical."""
@@ -74,14 +76,15 @@ def gradient_image(grey: NDArray[np.float32], scale: float) -> GradientImage:
 
 
 def step_width(gradients: GradientImage) -> float:
-    """How wide the picture's strong edges are: standard deviation of a blurred step, pixels of the scale, at most 10.
+    """How wide the picture's strong edges are: standard deviation of steps in `smooth`, its pixels, at most 10.
 
     The gradient of such a step is a Gaussian, which two pixels beside its top has fallen to exp(-2 / sigma^2).
     """
     fractions = kernel.widths(gradients.field(), STRONG_SHARE * gradients.strong, STEPS)
     if len(fractions) < FEWEST_STEPS:
         return SHARP_PX
-    return float(np.sqrt(-2.0 / np.log(np.clip(np.median(fractions), 1e-3, 0.98))))
+    squared = -2.0 / math.log(float(np.clip(np.median(fractions), 1e-3, 0.98)))
+    return math.sqrt(max(squared - GRADIENT_PX**2, 0.25))
 
 
 def search_lines(

@@ -28,12 +28,12 @@ class AlignmentLimits:
     """
 
     quality: float = 0.3
-    consistency: float = 0.5
+    consistency: float = 0.525
     tight: float = 0.25
     runner_up: float = 0.9
     bound_factor: float = 1.25
     spread_of_bound: float = 0.4
-    spread_of_size: float = 0.006
+    spread_of_size: float = 0.005
 
 
 LIMITS = AlignmentLimits()
@@ -59,33 +59,39 @@ def pose_fault(
     covariance: NDArray[np.float64],
     prior: Pose,
     centre: NDArray[np.float64],
-    diameter_m: float,
     bound: tuple[float, float],
-    limits: AlignmentLimits,
+    bound_factor: float,
+    spread_of_bound: float,
+    evidence: str = "the edges",
 ) -> str:
     """What the pose and its covariance say against it; empty for nothing.
 
     Args:
         covariance: (6, 6) of a twist in the part frame. centre: of the part, in its frame. bound: metres, radians.
+        bound_factor, spread_of_bound: as in AlignmentLimits.
     """
     if not is_pose(pose, 1e-6) or not np.all(np.isfinite(covariance)):
         return "the estimate is not finite"
     moved = float(np.linalg.norm(transform(pose, centre[None]) - transform(prior, centre[None])))
     turned = rotation_angle(inverse(prior)[:3, :3] @ pose[:3, :3])
-    if moved > limits.bound_factor * bound[0] or turned > limits.bound_factor * bound[1]:
+    if moved > bound_factor * bound[0] or turned > bound_factor * bound[1]:
         return (
             f"{moved * 1000:.2f} mm and {math.degrees(turned):.2f} deg from the prior, "
             f"beyond its bound of {bound[0] * 1000:.2f} mm and {math.degrees(bound[1]):.2f} deg"
         )
     spread = covariance_at(covariance, centre)
-    place, turn = (float(math.sqrt(max(part.trace() / 3, 0.0))) for part in (spread[:3, :3], spread[3:, 3:]))
-    if place > limits.spread_of_bound * bound[0] or turn > limits.spread_of_bound * bound[1]:
-        return f"the edges do not fix the pose: {place * 1000:.2f} mm, {math.degrees(turn):.2f} deg"
-    worst = math.sqrt(max(float(np.linalg.eigvalsh(spread[:3, :3])[-1]), 0.0))
-    if worst > limits.spread_of_size * diameter_m:
-        most = limits.spread_of_size * diameter_m
-        return f"the place is known to {worst * 1000:.2f} mm only, {most * 1000:.2f} mm are needed: blurred, or dark?"
+    place, turn = (math.sqrt(max(float(part.trace()) / 3, 0.0)) for part in (spread[:3, :3], spread[3:, 3:]))
+    if place > spread_of_bound * bound[0] or turn > spread_of_bound * bound[1]:
+        return f"{evidence} do not fix the pose: {place * 1000:.2f} mm, {math.degrees(turn):.2f} deg"
     return ""
+
+
+def spread_fault(covariance: NDArray[np.float64], centre: NDArray[np.float64], most_m: float) -> str:
+    """What the place's standard deviation in its worst direction says against an estimate; empty for nothing."""
+    worst = math.sqrt(max(float(np.linalg.eigvalsh(covariance_at(covariance, centre)[:3, :3])[-1]), 0.0))
+    if worst <= most_m:
+        return ""
+    return f"the place is known to {worst * 1000:.2f} mm only, {most_m * 1000:.2f} mm are needed: is the image blurred?"
 
 
 def covariance_at(covariance: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,8 @@ VERSION = 1
 """Of profiles.c."""
 MOST_EDGES = 5
 REACH_PX = 4
+NEIGHBOURS_PX = 6.5
+"""Edges a little beyond the line's ends still reach into it with their blur."""
 MERGED_PX = 0.35
 ROUNDS = ((0.1, 1.25), (0.03, 0.8))
 """The standard deviation that no line is thought to be better than, and Tukey's width, both in pixels; each time the
@@ -32,7 +34,7 @@ edges' places are computed anew."""
 NOISE = 1.0
 """Grey levels: a fit that leaves less is not thought to be better for it."""
 STEPS = 2
-WIDEST_CELL_PX = REACH_PX + 4
+CELL_PX = 10
 
 
 class _Picture(ctypes.Structure):
@@ -93,13 +95,13 @@ def neighbours(samples: EdgeSamples, chosen: NDArray[np.int64], shape: tuple[int
     Returns:
         (m, 5) signed pixels along the normals, nearest first; NaN where there are no more.
     """
-    columns, rows = shape[1] // WIDEST_CELL_PX + 1, shape[0] // WIDEST_CELL_PX + 1
+    columns, rows = shape[1] // CELL_PX + 1, shape[0] // CELL_PX + 1
     heads, following = np.empty(columns * rows, np.int64), np.empty(len(samples), np.int64)
     offsets = np.empty((len(chosen), MOST_EDGES))
     pixels, normals = (np.ascontiguousarray(a) for a in (samples.pixels, samples.normals))
     library().profiles_neighbours(
         pointer(pixels), pointer(normals), int64(len(samples)), pointer(chosen), int64(len(chosen)),
-        ctypes.c_double(REACH_PX), ctypes.c_double(MERGED_PX), ctypes.c_double(WIDEST_CELL_PX), int64(columns),
+        ctypes.c_double(NEIGHBOURS_PX), ctypes.c_double(MERGED_PX), ctypes.c_double(CELL_PX), int64(columns),
         int64(rows), pointer(heads), pointer(following), pointer(offsets),
     )  # fmt: skip
     return offsets

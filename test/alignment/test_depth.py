@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import cv2
@@ -195,7 +196,9 @@ def test_edges_and_depth_together(part, surface) -> None:
     for off in (-0.002, 0.003):
         moved = replace(view, T_camera_depth=T_CAMERA_DEPTH @ make_pose(None, (off, 0.0, 0.0)))
         apart = asked(image, moved)
-        assert not apart.accepted and f"{1e3 * abs(off):.1f}" in apart.reason and "apart" in apart.reason, apart.reason
+        told = re.search(r"the part ([0-9.]+) mm .* apart", apart.reason)
+        assert not apart.accepted and told, apart.reason
+        assert float(told[1]) == pytest.approx(1e3 * abs(off), abs=0.1)
 
     # Edges that are found but refused speak against depth as well, and where they agree they count.
     strict = replace(edges, accepted=False, reason="another pose fits as well")
