@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspection_cell.alignment import kernel
 from inspection_cell.alignment.coarse import coarse_poses
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
-from inspection_cell.alignment.gradients import SHARP_PX, gradient_image, step_width
+from inspection_cell.alignment.gradients import SHARP_PX, GradientImage, gradient_image, step_width
 from inspection_cell.alignment.hypotheses import SCORE_PX, distinct, out_of_ruts, tournament
 from inspection_cell.alignment.judge import LIMITS, TIGHT_PX, AlignmentLimits, edge_fault, pose_fault, spread_fault
 from inspection_cell.alignment.refine import Fit, covariance
@@ -27,7 +28,7 @@ from inspection_cell.core.poses import Pose, is_pose, transform
 COARSE_REACH_PX = 6.0
 COARSE_SMALLEST_PX = 140.0
 COARSE_SAMPLES = 250
-HYPOTHESIS_SAMPLES = 600
+HYPOTHESIS_SAMPLES = 400
 HOPELESS = 0.75
 """Of the best score before the last refinement: so far below it no pose comes near the best one's by it."""
 FINE_LARGEST_PX = 1400.0
@@ -104,18 +105,15 @@ def align(
 
     part_px = 2 * assembly.radius * px_per_m
     finest = min(1.0, FINE_LARGEST_PX / part_px)
-    last = gradient_image(grey, finest)
-    width_px = step_width(last)
-    if width_px > BLURRED_PX:  # all that a blurred picture holds is there at a smaller scale, too
-        finest *= SHARP_PX / width_px
-        last = gradient_image(grey, finest)
-        width_px = min(step_width(last), BLURRED_PX)
-    coarsest = min(finest, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
     sight = Sight(part, pinhole, hidden, occluders)
-    samples = sight.edges(prior, SAMPLES)
+    seen = kernel.THREADS.submit(sight.edges, prior, SAMPLES)
+    last, width_px = _sharp_gradients(grey, finest)
+    coarsest = min(last.scale, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
+    scales = coarsest, math.sqrt(coarsest * last.scale)
+    pyramid = [*kernel.THREADS.map(lambda scale: gradient_image(grey, scale), scales), last]
+    samples = seen.result()
     if len(samples) < FEWEST_SAMPLES:
         return _refused(prior, f"only {len(samples)} visible edge points are in the image: the part is hardly in view")
-    pyramid = [gradient_image(grey, scale) for scale in (coarsest, math.sqrt(coarsest * finest))] + [last]
     few = samples.thinned(COARSE_SAMPLES)
     poses = coarse_poses(prior, pinhole, few, pyramid[0], assembly.centre, assembly.radius, prior_bound)
     some = samples.thinned(HYPOTHESIS_SAMPLES)
@@ -131,17 +129,27 @@ def align(
         found.append((refined[2].score(SCORE_PX / last.scale), *refined))
     # Compared only now: at the coarser step a pose on its way to the best one may still look like another.
     found.sort(key=lambda item: -item[0])
-    score, pose, samples, _ = found[0]
-    others = distinct([(s, p) for s, p, *_ in found], pinhole, samples, 2 * SCORE_PX / last.scale)[1:]
+    score, pose, dense, _ = found[0]
+    others = distinct([(s, p) for s, p, *_ in found], pinhole, dense, 2 * SCORE_PX / last.scale)[1:]
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
-    pose, profile = sharpened(pose, sight, last, width_px, information)
-    fit = matched(pose, sight, samples, last)
+    pose, profile = sharpened(pose, sight, dense, last, width_px, information)
+    fit = matched(pose, sight, dense, last)
     bias_px = EDGE_BIAS_PX / last.scale**1.5  # the smaller the scale, the more edges of the CAD merge
     spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, information)
     agreement = profile.agreeing(AGREEING_PX / last.scale)
     return _judged(
         pose, fit, agreement, spread, runner_up, prior, assembly, prior_bound, limits, last.scale, clipped, camera
     )
+
+
+def _sharp_gradients(grey: NDArray[np.float32], scale: float) -> tuple[GradientImage, float]:
+    """The gradients at a scale, or at the smaller one that holds all that a blurred picture does; its steps' width."""
+    gradients = gradient_image(grey, scale)
+    width_px = step_width(gradients)
+    if width_px <= BLURRED_PX:
+        return gradients, width_px
+    gradients = gradient_image(grey, scale * SHARP_PX / width_px)
+    return gradients, min(step_width(gradients), BLURRED_PX)
 
 
 def _judged(

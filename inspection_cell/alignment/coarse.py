@@ -59,7 +59,11 @@ def coarse_poses(
     height, width = gradients.x.shape
     small = camera.resized(width, height)
     outline = transform(T_prior, samples.points) - middle
-    score, shift = kernel.coarse(small, outline, samples.normals, middle, turns, distances, maps, reach)
+
+    def laid(some: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        return kernel.coarse(small, outline, samples.normals, middle, some, distances, maps, reach)
+
+    score, shift = (np.concatenate(parts) for parts in zip(*kernel.THREADS.map(laid, _halves(turns)), strict=True))
     poses = []
     for place in np.argsort(-score, axis=None, kind="stable")[:POSES]:
         turn, far = divmod(int(place), len(distances))
@@ -67,6 +71,12 @@ def coarse_poses(
         moved = distances[far] * (middle + np.array([right, down, 0.0]) / px_per_m)
         poses.append(make_pose(turns[turn], moved - turns[turn] @ middle) @ T_prior)
     return [T_prior, *poses]
+
+
+def _halves(turns: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """For two processors."""
+    middle = (len(turns) + 1) // 2
+    return [np.ascontiguousarray(part) for part in (turns[:middle], turns[middle:]) if len(part)]
 
 
 def _spread(bound: float, lever_px: float, most: int) -> NDArray[np.float64]:

@@ -273,7 +273,7 @@ void edges_directions(const gradients *g, int64_t directions, int64_t border, ui
 (most at most, evenly spread over the rows); returns how many. */
 int64_t edges_widths(const gradients *g, double least, int64_t most, float *fractions) {
   int64_t found = 0, w = g->w;
-  for (int64_t start = 0; start < 4; start++) /* every fourth row first */
+  for (int64_t start = 0; start < 4; start += 2) /* every fourth row, then those between; half of them are enough */
     for (int64_t y = 2 + start; y < g->h - 2; y += 4)
       for (int64_t x = 2; x < w - 2; x++) {
         const float *gx = g->x + y * w + x, *gy = g->y + y * w + x;

@@ -47,39 +47,42 @@ class Sight:
 def finished(
     pose: Pose, sight: Sight, gradients: GradientImage, information: NDArray[np.float64]
 ) -> tuple[Pose, EdgeSamples, Fit] | None:
-    """Refined on the steepest places, with the edges seen from the pose itself; None when too few are seen."""
-    samples = sight.edges(pose, SAMPLES)
+    """Refined on the steepest places, with the edges seen from the pose itself; None when too few are seen.
+
+    Returns:
+        The pose, samples on all edges seen from it or very near it, and how well some of them lie on steep places.
+    """
+    dense = sight.edges(pose, DENSE)
     for number, widths in enumerate(WIDTHS):
-        seen = samples.seen_from(pose, sight.camera)
-        if number and float(np.linalg.norm(seen.pixels - samples.pixels, axis=1).mean()) > SEEN_ANEW_PX:
-            seen = sight.edges(pose, SAMPLES)
-        samples = seen
-        if len(samples) < FEWEST_SAMPLES:
+        seen = dense.seen_from(pose, sight.camera)
+        if number and float(np.linalg.norm(seen.pixels - dense.pixels, axis=1).mean()) > SEEN_ANEW_PX:
+            seen = sight.edges(pose, DENSE)
+        dense = seen
+        if len(dense) < FEWEST_SAMPLES:
             return None
+        samples = dense.thinned(SAMPLES)
         lines = search_lines(gradients, samples.pixels, samples.normals, widths[0] / gradients.scale)
         pose = refine(pose, sight.camera, samples, lines, np.array(widths) / gradients.scale, information)
-    return pose, samples, fit_at(pose, sight.camera, samples, lines)
+    return pose, dense, fit_at(pose, sight.camera, samples, lines)
 
 
 def sharpened(
-    pose: Pose, sight: Sight, gradients: GradientImage, sigma: float, information: NDArray[np.float64]
+    pose: Pose,
+    sight: Sight,
+    dense: EdgeSamples,
+    gradients: GradientImage,
+    sigma: float,
+    information: NDArray[np.float64],
 ) -> tuple[Pose, ProfileFit]:
     """Refined on whole profiles. `sigma`: of the picture's steps, pixels of its scale. The fit is in crop pixels."""
-    camera = picture_camera(sight.camera, gradients)
-    dense = sight.edges(pose, DENSE)
+    height, width = gradients.smooth.shape
+    camera, scale = sight.camera.resized(width, height), gradients.scale
     pose, fit = profiles.refine_profiles(pose, camera, dense, LINES, gradients.smooth, sigma, information)
-    scale = gradients.scale
     return pose, replace(fit, shifts=fit.shifts / scale, jacobian=fit.jacobian / scale, pixels=fit.pixels / scale)
 
 
-def matched(pose: Pose, sight: Sight, samples: EdgeSamples, gradients: GradientImage) -> Fit:
+def matched(pose: Pose, sight: Sight, dense: EdgeSamples, gradients: GradientImage) -> Fit:
     """The steepest places near the edges at a pose."""
-    seen = samples.seen_from(pose, sight.camera)
+    seen = dense.thinned(SAMPLES).seen_from(pose, sight.camera)
     lines = search_lines(gradients, seen.pixels, seen.normals, WIDTHS[-1][0] / gradients.scale)
     return fit_at(pose, sight.camera, seen, lines)
-
-
-def picture_camera(camera: CameraModel, gradients: GradientImage) -> CameraModel:
-    """The pinhole of one scale's picture."""
-    height, width = gradients.smooth.shape
-    return camera.resized(width, height)

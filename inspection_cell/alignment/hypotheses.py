@@ -68,10 +68,13 @@ def _refined(
     reach = np.array([max(2, math.ceil(r)) for r, _ in WIDTHS], np.int64)
     widths = np.array([w for _, w in WIDTHS]) / gradients.scale
     field, score_px = gradients.field(), SCORE_PX / gradients.scale
-    scored = [
-        kernel.hypothesis(pose, camera, samples.points, samples.normals, field, reach, widths, information, score_px)
-        for pose in poses
-    ]
+
+    def refined(pose: Pose) -> tuple[float, Pose]:
+        return kernel.hypothesis(
+            pose, camera, samples.points, samples.normals, field, reach, widths, information, score_px
+        )
+
+    scored = list(kernel.THREADS.map(refined, poses))
     return distinct(sorted(scored, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)
 
 

@@ -6,6 +6,8 @@ Poses are T_camera_part, cameras pinholes without distortion; arrays are float64
 from __future__ import annotations
 
 import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ MOST_OUTLINE = 257
 """Points of an outline: so many bytes add up in 16 bits."""
 BLOCK = 32
 """Bytes that the coarse search may read beyond a row."""
+THREADS = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "alignment")
+"""For these functions: the compiled loops run without Python's lock."""
 ACROSS = 0.7
 """Of a gradient, at least so much must be across the expected edge."""
 
