@@ -47,6 +47,7 @@ class Registrar:
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
         self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
+        self._stray_m = recipe.stray_m
         self._planned: dict[str, tuple[Pose, Pose]] = {
             view_id: (viewpoint.T_part_camera, grasp.T_tool_part) for view_id, grasp, viewpoint, _ in recipe.all_views
         }
@@ -62,17 +63,18 @@ class Registrar:
         if key not in self._nominal:
             T_part_camera, T_tool_part = self._planned[view_id]
             gripper = [box.moved(inverse(T_tool_part)) for box in self._tool]
-            self._nominal[key] = nominal_view(self._renderer, camera, T_part_camera, gripper)
+            self._nominal[key] = nominal_view(self._renderer, camera, T_part_camera, gripper, self._stray_m)
         return self._nominal[key]
 
     def register(
         self, view: View, image: NDArray[np.uint8], encoding: str, alignment: Alignment
     ) -> tuple[NDArray[np.uint8], Nominal, NDArray[np.float64]]:
-        """The registered crop, the nominal view and the affine between them."""
+        """The registered crop, the nominal view and the affine that says about where its pixels were."""
         nominal = self.nominal(view.view_id, view.camera)
-        affine = actual_from_nominal(nominal, view.camera, view.T_camera_part(alignment.T_reference_part))
+        T_camera_part = view.T_camera_part(alignment.T_reference_part)
+        affine = actual_from_nominal(nominal, view.camera, T_camera_part)
         pixels = image if encoding == "mono8" else to_rgb(image, encoding)
-        return registered(pixels, nominal, affine), nominal, affine
+        return registered(pixels, nominal, view.camera, T_camera_part), nominal, affine
 
 
 class AnomalyStation:

@@ -73,9 +73,13 @@ class ArmSection(Strict):
 class SimulationSection(Strict):
     """The simulated surroundings: what the emulated cameras see, what lies on the simulated scale."""
 
-    seed: int = Field(default=1, ge=0, description="of grasp deviations and camera noise")
-    grasp_sigma_m: float = Field(default=0.0004, ge=0, le=0.05, description="how far a part slips in the hand, 1 sigma")
-    grasp_sigma_deg: float = Field(default=0.6, ge=0, le=15, description="how far it turns in the hand, 1 sigma")
+    seed: int = Field(default=1, ge=0, description="of grasp offsets and camera noise")
+    grasp_offset_m: float = Field(
+        default=0.003, ge=0, le=0.05, description="the hand holds a part's centre anywhere so near its place, metres"
+    )
+    grasp_offset_deg: float = Field(
+        default=3.0, ge=0, le=30, description="and turned by any angle up to this about any axis, degrees"
+    )
 
 
 class SupervisionSection(Strict):

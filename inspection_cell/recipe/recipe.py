@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -164,6 +165,14 @@ class Recipe(Strict):
     def core_mounting(self) -> Mounting:
         """Who moves."""
         return Mounting.PART_IN_HAND if self.mounting == "part_in_hand" else Mounting.CAMERA_IN_HAND
+
+    @property
+    def stray_m(self) -> float:
+        """How far any point of the part's envelope may be from where the grasp says, metres."""
+        if self.alignment is None:
+            return 0.0
+        corner = math.hypot(self.part.envelope.radius_m, self.part.envelope.height_m / 2)
+        return self.alignment.prior_m + 2 * corner * math.sin(math.radians(self.alignment.prior_deg) / 2)
 
     @property
     def all_views(self) -> tuple[tuple[str, Grasp, Viewpoint, CameraRole], ...]:

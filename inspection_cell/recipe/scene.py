@@ -7,7 +7,7 @@ from pathlib import Path
 from inspection_cell.motion.config import SceneConfig
 from inspection_cell.motion.legs import ViewTarget
 from inspection_cell.recipe.cell_config import CellConfig
-from inspection_cell.recipe.loading import read_yaml, validate
+from inspection_cell.recipe.loading import ConfigError, read_yaml, validate
 from inspection_cell.recipe.paths import resolve
 from inspection_cell.recipe.recipe import Recipe
 
@@ -16,14 +16,20 @@ def scene_of(config: CellConfig, config_path: Path, recipe: Recipe) -> SceneConf
     """The whole scene.
 
     Raises:
-        ConfigError: the scene file is wrong.
+        ConfigError: the scene file is wrong, or keeps less distance than the part may stick out of its place.
     """
     path = resolve(config.scene, config_path)
     content = read_yaml(path)
     content["part"] = recipe.part.envelope.model_dump()
     content["grasps"] = [g.model_dump() for g in recipe.grasps]
     content["viewpoints"] = [v.model_dump() for v in recipe.viewpoints]
-    return validate(content, SceneConfig, str(path))
+    scene = validate(content, SceneConfig, str(path))
+    if recipe.stray_m > scene.clearance_m:
+        raise ConfigError(
+            f"{path}: field 'clearance_m': found {scene.clearance_m}; recipe {recipe.name} lets the part stray by "
+            f"{recipe.stray_m:.4f} m in the hand (alignment.prior_m, prior_deg); raise it or tighten the prior"
+        )
+    return scene
 
 
 def motion_views(recipe: Recipe) -> list[ViewTarget]:

@@ -94,6 +94,6 @@ class WorldConfig(_Strict):
     stations: Stations
     grasps: tuple[GraspSpec, ...] = Field(min_length=1)
     open_width_m: float = Field(default=0.036, gt=0, le=0.5)
-    seed: int = Field(default=1, ge=0, description="of grasp deviations and camera noise")
-    grasp_sigma_m: float = Field(default=0.0004, ge=0, le=0.05)
-    grasp_sigma_deg: float = Field(default=0.6, ge=0, le=15)
+    seed: int = Field(default=1, ge=0, description="of grasp offsets and camera noise")
+    grasp_offset_m: float = Field(default=0.003, ge=0, le=0.05, description="radius of the ball the centre lies in")
+    grasp_offset_deg: float = Field(default=3.0, ge=0, le=30, description="radius of the ball of rotation vectors")

@@ -66,8 +66,8 @@ def world_config(config: CellConfig, config_path: Path, data_folder: Path) -> Wo
         ),
         open_width_m=scene.gripper.open_width_m,
         seed=config.simulation.seed,
-        grasp_sigma_m=config.simulation.grasp_sigma_m,
-        grasp_sigma_deg=config.simulation.grasp_sigma_deg,
+        grasp_offset_m=config.simulation.grasp_offset_m,
+        grasp_offset_deg=config.simulation.grasp_offset_deg,
     )
 
 

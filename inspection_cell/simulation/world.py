@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inspection_cell.core.poses import Pose, inverse, is_pose, perturb, rotation_angle
+from inspection_cell.core.poses import Pose, inverse, is_pose, make_pose, perturb, rotation_angle
 from inspection_cell.core.verdict import Disposition
 from inspection_cell.simulation.config import Role, WorldConfig
 from inspection_cell.simulation.faults import Faults
@@ -249,12 +250,18 @@ class World:
             near = np.linalg.norm(off[:3, 3]) < GRIP_REACH_M and rotation_angle(off[:3, :3]) < GRIP_REACH_RAD
             if near and width_m <= grasp.width_m:
                 rng = np.random.default_rng([self._config.seed, part.truth.seed, i, part.grasps])
-                sigma = np.repeat([self._config.grasp_sigma_m, math.radians(self._config.grasp_sigma_deg)], 3)
-                held = perturb(T_tool_part, rng.normal(0, 1, 6) * sigma)
+                held = self._off(T_tool_part, rng)
                 gripped = replace(part, place=Disposition.GRIPPER, T_reference_part=held, grasps=part.grasps + 1)
                 self._now = replace(self._now, part=gripped)
                 return grasp.width_m
         return 0.0
+
+    def _off(self, T_tool_part: Pose, rng: np.random.Generator) -> Pose:
+        """Shifted and turned about the part's centre, anywhere within the configured bounds alike."""
+        shift = self._config.grasp_offset_m * _in_ball(rng)
+        turn = math.radians(self._config.grasp_offset_deg) * _in_ball(rng)
+        centre = make_pose(None, self._scene.centre)
+        return perturb(T_tool_part @ centre, np.concatenate([shift, turn])) @ inverse(centre)
 
     def _seen(self, now: _Moment, role: Role) -> tuple[PlacedPart | None, PlacedGripper | None]:
         """Part and gripper in the camera's frame, as far as they are before it."""
@@ -269,3 +276,9 @@ class World:
             part if part is not None and part.T_camera_part[2, 3] > NEAREST_M else None,
             gripper if gripper.T_camera_tool[2, 3] > NEAREST_M else None,
         )
+
+
+def _in_ball(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3,) uniform in the unit ball."""
+    direction = rng.normal(0, 1, 3)
+    return np.asarray(direction / np.linalg.norm(direction) * rng.random() ** (1 / 3), float)

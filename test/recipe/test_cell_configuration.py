@@ -15,6 +15,8 @@ from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 from inspection_cell.recipe.cell_recipe import load_cell_recipe
 from inspection_cell.recipe.loading import ConfigError, read_yaml, validate
 from inspection_cell.recipe.paths import find_recipe_file, resolve, share_folder
+from inspection_cell.recipe.recipe import Recipe, load_recipe
+from inspection_cell.recipe.scene import scene_of
 
 CONFIG = share_folder() / "config"
 
@@ -65,6 +67,25 @@ def test_a_recipe_may_only_name_what_the_cell_has(content: dict[str, Any]) -> No
         "field imaging.inspection.light: found 'ring'; this cell's light settings are soft",
     ):
         assert wrong in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["demo_cell.yaml", "fast_cell.yaml"])
+@pytest.mark.parametrize("recipe", ["ring_housing", "fast_test"])
+def test_the_simulated_hand_keeps_to_the_prior_and_nearly_reaches_it(name: str, recipe: str) -> None:
+    simulation = load_cell_config(CONFIG / name).simulation
+    alignment = load_recipe(CONFIG / "recipes" / f"{recipe}.yaml").alignment
+    assert simulation is not None and alignment is not None
+    assert 0.8 * alignment.prior_m <= simulation.grasp_offset_m <= alignment.prior_m
+    assert 0.8 * alignment.prior_deg <= simulation.grasp_offset_deg <= alignment.prior_deg
+
+
+def test_a_part_that_may_stray_farther_than_the_scene_keeps_clear_is_refused(content: dict[str, Any]) -> None:
+    path = CONFIG / "recipes" / "fast_test.yaml"
+    config, recipe = validate(content, CellConfig, "x"), read_yaml(path)
+    assert scene_of(config, path, validate(recipe, Recipe, "x")).clearance_m == 0.005
+    recipe["alignment"]["prior_m"] = 0.0035
+    with pytest.raises(ConfigError, match=r"demo_scene.yaml: field 'clearance_m': found 0.005; .* by 0.0053 m"):
+        scene_of(config, path, validate(recipe, Recipe, "x"))
 
 
 def test_recipes_of_the_data_folder_come_first(content: dict[str, Any], tmp_path: Path) -> None:
