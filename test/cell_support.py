@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +29,19 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come within {timeout_s:.0f} s")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def nodes(namespace: str, config: Path, data: Path, *names: str) -> Iterator[subprocess.Popen]:
+    """A process with some nodes and nobody who manages them."""
+    command = [sys.executable, "-m", "inspection_cell.nodes.process", *names, "--ros-args", "-r", f"__ns:=/{namespace}"]
+    command += ["-p", f"cell_config:={config}", "-p", f"data:={data}"]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 class Cell:

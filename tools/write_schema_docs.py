@@ -35,7 +35,7 @@ MEANINGS = {
     "grasps": "one or two ways to hold the part; the part is weighed and regrasped between them",
     "viewpoints": "poses to look from; `views` says which of them are used in which grasp",
     "imaging": "how each camera's views are exposed and lit",
-    "alignment": "finds the part in the hand from a wide view; presence and anomaly need it",
+    "alignment": "finds the part in the hand from the wide views; presence and anomaly need it",
     "presence": "is each component there, and the right one; without it, not checked",
     "anomaly": "does the surface look like that of good parts; without it, not checked",
     "weight": "the part's mass; without it, not checked",

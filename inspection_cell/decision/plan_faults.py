@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan
+from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan, wide_views
 from inspection_cell.core.reasons import Code, Reason
 
 # Alignment and record checks are judged by their outcome; the others by their score against limits.
@@ -40,6 +40,12 @@ def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
     if plan.rule.anomaly_views < 1 or plan.rule.presence_views < 1:
         yield "the plan's rule needs at least 1 in anomaly_views and presence_views", ""
     alignments = alignments_of_views(plan)
+    for grasp in dict.fromkeys(view.grasp for view in plan.views):
+        wide = [view.view_id for view in wide_views(plan.views, grasp)]
+        if not wide or not alignments[wide[-1]]:
+            continue
+        if {check.view_id for check in alignments[wide[-1]]} & set(wide) != {wide[-1]}:
+            yield f"its alignment must be checked on {wide[-1]}, the last of its wide views", grasp
     for check in plan.checks:
         for text in _check_faults(check, alignments):
             yield text, check.check_id

@@ -40,7 +40,7 @@ class AlignmentSection(Strict):
 
     prior_m: float = Field(default=0.003, gt=0, le=0.1, description="largest deviation in the hand, metres")
     prior_deg: float = Field(default=3.0, gt=0, le=30, description="largest deviation in the hand, degrees")
-    deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the wide view")
+    deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the last wide view")
 
 
 class ComponentSection(Strict):
@@ -148,8 +148,8 @@ class Recipe(Strict):
             if len(set(names_of_grasp)) != len(names_of_grasp):
                 raise ValueError(f"views.{grasp}: a viewpoint stands twice")
             wide = [n for n in names_of_grasp if viewpoints.get(n) and viewpoints[n].camera == "wide"]
-            if self.alignment is not None and wide[:1] != list(names_of_grasp[:1]):
-                raise ValueError(f"views.{grasp}: needs a wide viewpoint first, the alignment is made from it")
+            if self.alignment is not None and (not wide or wide != list(names_of_grasp[: len(wide)])):
+                raise ValueError(f"views.{grasp}: needs its wide viewpoints first, the alignment is made from them")
         if (self.presence or self.anomaly) and self.alignment is None:
             raise ValueError("alignment: is missing; presence and anomaly need it")
         if self.anomaly and self.anomaly.models and set(self.anomaly.models) != set(self.inspection_views):
