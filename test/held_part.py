@@ -76,7 +76,8 @@ class HeldPart:
             focal: how many times too long the camera's focal length is told.
             camera_off: (6,) twist by which the camera's pose is told wrong, in the optical frame.
         """
-        grasp, viewpoint, role = next((g, v, r) for name, g, v, r in self.recipe.all_views if name == view_id)
+        held, viewpoint, role = next((g, v, r) for name, g, v, r in self.recipe.all_views if name == view_id)
+        grasp = next(g.grasp for g in self.recipe.grasps if g.name == held)
         section = self.config.cameras["wide" if role.name == "WIDE" else "inspection"]
         T_world_camera = section.calibration.pose.matrix
         T_world_tool = T_world_camera @ inverse(viewpoint.T_part_camera) @ inverse(grasp.T_tool_part)

@@ -51,14 +51,15 @@ class AlignmentStation:
         self._section = recipe.alignment
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._edges = PartEdges(assembly)
-        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
+        in_hand = recipe.core_mounting is Mounting.PART_IN_HAND
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes if in_hand]
 
     def find(self, view: View, image: NDArray[np.uint8], encoding: str) -> AlignmentEstimate:
         """The part in one wide view, anywhere within the prior's bound; refused rather than wrong."""
         bound = (self._section.prior_m, math.radians(self._section.prior_deg))
         grey = image if encoding == "mono8" else to_rgb(image, encoding)
         prior = view.T_camera_part(view.T_prior)
-        return align(grey, view.camera, self._edges, prior, bound, occluders=self._gripper(view, view.T_prior))
+        return align(grey, view.camera, self._edges, prior, bound, occluders=self._gripper(view.T_prior))
 
     def judge(self, found: Sequence[WideView], stamp_ns: int) -> tuple[Alignment, JointEstimate]:
         """The part's pose in a grasp, from all its wide views; refused where one was, or where they disagree.
@@ -92,16 +93,14 @@ class AlignmentStation:
         """What is left of the grasp's pose error in an inspection view; the grasp's pose where the view cannot tell."""
         T_camera_part = view.T_camera_part(of_grasp.T_reference_part)
         grey = image if encoding == "mono8" else to_rgb(image, encoding)
-        occluders = self._gripper(view, of_grasp.T_reference_part)
+        occluders = self._gripper(of_grasp.T_reference_part)
         estimate = refined_in_view(grey, view.camera, self._edges, T_camera_part, of_grasp.covariance, occluders)
         if estimate is None:
             return replace(of_grasp, view_id=view.view_id, stamp_ns=stamp_ns), None
         return _alignment(view, estimate, stamp_ns), estimate
 
-    def _gripper(self, view: View, T_reference_part: Pose) -> list[Component]:
+    def _gripper(self, T_reference_part: Pose) -> list[Component]:
         """The gripper in the part frame; none where no hand holds the part."""
-        if view.mounting is not Mounting.PART_IN_HAND:
-            return []
         return [box.moved(inverse(T_reference_part)) for box in self._tool]
 
     def picture(self, image: NDArray[np.uint8], encoding: str, estimate: AlignmentEstimate) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan, wide_views
+from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan, Mode, wide_views
 from inspection_cell.core.reasons import Code, Reason
 
 # Alignment and record checks are judged by their outcome; the others by their score against limits.
@@ -29,7 +29,9 @@ def plan_faults(plan: InspectionPlan) -> tuple[Reason, ...]:
 
 
 def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
-    if not any(check.kind in SCORED for check in plan.checks):
+    # A teaching cell has no models yet: aligned and recorded is what it can say of a part.
+    looks = (*SCORED, CheckKind.ALIGNMENT) if plan.mode is Mode.TEACH else SCORED
+    if not any(check.kind in looks for check in plan.checks):
         yield "the plan looks at nothing: it has no presence, anomaly or weight check", ""
     for name, count in Counter(check.check_id for check in plan.checks).items():
         if count > 1:

@@ -25,8 +25,8 @@ def make_plan(
     A teaching cell collects images: it aligns, weighs and records, but has no models to judge by.
     """
     views = tuple(
-        ExpectedView(view_id, grasp.name, viewpoint.name, role, recipe.view_deadline_s)
-        for view_id, grasp, viewpoint, role in recipe.all_views
+        ExpectedView(view_id, held, viewpoint.name, role, recipe.view_deadline_s)
+        for view_id, held, viewpoint, role in recipe.all_views
     )
     checks = [
         ExpectedCheck(f"record/{v.view_id}", CheckKind.RECORD, v.view_id, deadline_s=RECORD_DEADLINE_S) for v in views

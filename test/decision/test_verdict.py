@@ -245,6 +245,16 @@ def test_recovered_transients_and_faults_of_others_do_not_prevent_a_pass() -> No
     assert judge(good_results(PLAN), events=events).verdict is Verdict.PASS
 
 
+def test_a_teaching_cell_without_a_scale_passes_what_was_aligned_and_recorded() -> None:
+    kinds = (CheckKind.ALIGNMENT, CheckKind.RECORD)
+    plan = replace(make_plan(presence_min_judged={}), checks=tuple(c for c in PLAN.checks if c.kind in kinds))
+    assert judge(good_results(plan), plan).verdict is Verdict.ERROR
+    plan = replace(plan, mode=Mode.TEACH)
+    assert judge(good_results(plan), plan).verdict is Verdict.PASS
+    recorded = replace(plan, checks=tuple(c for c in plan.checks if c.kind is CheckKind.RECORD))
+    assert judge(good_results(recorded), recorded).verdict is Verdict.ERROR
+
+
 def test_mode_does_not_change_the_verdict() -> None:
     plan = replace(PLAN, mode=Mode.SIMULATION, simulated=True)
     assert judge(good_results(plan), plan).verdict is Verdict.PASS

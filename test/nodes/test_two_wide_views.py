@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from cell_support import Cell, wait_until
+from cell_support import Cell, record_of, told_anew
 from held_part import two_wide_content
-from lifecycle_msgs.msg import Transition
 
 from inspection_cell.core.plan import CheckKind
 from inspection_cell.core.reasons import Code
 from inspection_cell.core.verdict import Verdict
-from inspection_cell.records.record import InspectionRecord
-from inspection_cell.records.store import RecordStore
 from inspection_cell.simulation.truth import make_part
 
 WRONG_FOCAL = 1.004
@@ -30,26 +27,6 @@ def two_wide(cell: Cell) -> Iterator[Cell]:
     cell.plc.select_recipe(cell.recipe)
 
 
-def record_of(cell: Cell, inspection_id: str) -> InspectionRecord:
-    store = RecordStore.in_folder(cell.data)
-    try:
-        return store.get(inspection_id)
-    finally:
-        store.close()
-
-
-def told_anew(cell: Cell, focal: float) -> None:
-    """Has the wide camera's node read a calibration whose focal length is so many times the true one."""
-    path = cell.line.supervisor.config_path
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    true = cell.config.cameras["wide"].calibration.focal_px
-    content["cameras"]["wide"]["calibration"]["focal_px"] = [f * focal for f in true]
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    assert cell.probe.transit("camera_wide", Transition.TRANSITION_DEACTIVATE)
-    cell.probe.transit("camera_wide", Transition.TRANSITION_CLEANUP)
-    wait_until(lambda: cell.probe.lifecycle_state("camera_wide") == "active", 60.0, "the camera active again")
-
-
 def test_two_wide_views_are_one_alignment_and_a_wrong_focal_length_is_an_error(two_wide: Cell) -> None:
     cell, part = two_wide, make_part("TW1", 71)
     verdict = cell.line.inspect(part, timeout_s=240.0).verdict
@@ -61,7 +38,7 @@ def test_two_wide_views_are_one_alignment_and_a_wrong_focal_length_is_an_error(t
     assert checked == grasps
     assert {v.view_id for v in record.views} >= {"g1/wide", "g1/wide_090", "g2/wide", "g2/wide_090"}
     try:
-        told_anew(cell, WRONG_FOCAL)
+        told_anew(cell, "camera_wide", cameras={"wide": {"calibration": {"focal_px": [2500 * WRONG_FOCAL] * 2}}})
         cell.make_ready()
         verdict = cell.line.inspect(part, timeout_s=240.0).verdict
         assert verdict.verdict is Verdict.ERROR
@@ -70,7 +47,7 @@ def test_two_wide_views_are_one_alignment_and_a_wrong_focal_length_is_an_error(t
         assert {Code.VIEWS_DISAGREE, Code.ALIGNMENT_REFUSED} & {r.code for r in verdict.reasons}, verdict.reasons
         assert any("calibration" in r.text for r in verdict.reasons), verdict.reasons
     finally:
-        told_anew(cell, 1.0)
+        told_anew(cell, "camera_wide", cameras={"wide": {"calibration": {"focal_px": [2500, 2500]}}})
         cell.make_ready()
     verdict = cell.line.inspect(part, timeout_s=240.0).verdict
     assert verdict.verdict is Verdict.PASS, verdict.reasons

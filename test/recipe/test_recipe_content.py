@@ -73,9 +73,22 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
                 content["anomaly"]["models"] = {v: draw(HASHES) for v in views}
                 content["anomaly"]["limits"] = dict(zip(("uncertain", "defect", "critical"), limits, strict=True))
     if draw(st.booleans()):
+        return content | on_the_arm(content, draw(poses()))
+    if draw(st.booleans()):
         low, high = sorted((draw(POSITIVE), draw(POSITIVE)))
         content["weight"] = {"nominal_g": draw(POSITIVE), "uncertain_g": low, "defect_g": high}
     return content
+
+
+def on_the_arm(content: dict[str, Any], pose: dict[str, Any]) -> dict[str, Any]:
+    """What changes where the arm carries the camera: the first grasp becomes the fixture."""
+    held = content["grasps"][0]["name"]
+    fixture = {"name": held, "T_world_part": pose}
+    changes = {"mounting": "camera_in_hand", "grasps": [], "fixture": fixture, "views": {held: content["views"][held]}}
+    if models := content.get("anomaly", {}).get("models"):
+        of_fixture = {view: sha for view, sha in models.items() if view.startswith(f"{held}/")}
+        changes["anomaly"] = content["anomaly"] | {"models": of_fixture}
+    return changes
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -112,9 +125,9 @@ def test_the_plan_expects_everything_the_recipe_asks_for(content: dict[str, Any]
     assert {c.view_id for c in of[CheckKind.RECORD]} == set(views)
     assert len(of[CheckKind.WEIGHT]) == (recipe.weight is not None)
     # Each grasp by its wide views, on the last of them, and each inspection view itself.
-    aligned = len(recipe.grasps) + len(inspection) if recipe.alignment else 0
+    aligned = len(recipe.priors) + len(inspection) if recipe.alignment else 0
     assert len({c.view_id for c in of[CheckKind.ALIGNMENT]}) == len(of[CheckKind.ALIGNMENT]) == aligned
-    last = {f"{g.name}/{[n for n in recipe.views[g.name] if n in ('wide', 'wide_b')][-1]}" for g in recipe.grasps}
+    last = {f"{held}/{[n for n in recipe.views[held] if n in ('wide', 'wide_b')][-1]}" for held in recipe.priors}
     assert not recipe.alignment or last <= {c.view_id for c in of[CheckKind.ALIGNMENT]}
     components = len(recipe.presence.components) if recipe.presence else 0
     assert len(of[CheckKind.PRESENCE]) == (components * len(inspection) if judged else 0)
@@ -175,7 +188,8 @@ def numbers(content: Any, where: tuple[Any, ...]) -> Any:
 def test_shipped_recipes_have_their_checks(path: Path) -> None:
     recipe = load_recipe(path)
     kinds = {c.kind for c in plan_of(recipe, Mode.TEACH).checks}
-    assert kinds == {CheckKind.RECORD, CheckKind.ALIGNMENT, CheckKind.WEIGHT}, "teaching needs no models"
+    weighed = {CheckKind.WEIGHT} if recipe.mounting == "part_in_hand" else set()
+    assert kinds == {CheckKind.RECORD, CheckKind.ALIGNMENT, *weighed}, "teaching needs no models"
     assert not recipe.commissioned, "models are fitted in the cell, not shipped"
     kinds = {c.kind for c in plan_of(recipe, Mode.SIMULATION).checks}
     assert CheckKind.PRESENCE in kinds and CheckKind.ANOMALY not in kinds
