@@ -41,6 +41,10 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.VIEW_MISSING: ("A view of the plan was never taken, or taken elsewhere.", "Inspect again."),
     Code.ALIGNMENT_REFUSED: ("The part's pose in the gripper was not found.", "Check gripping, light and the CAD."),
     Code.ALIGNMENT_STALE: ("The pose found belongs to an earlier grasp.", "Inspect again."),
+    Code.VIEWS_DISAGREE: (
+        "The wide views of a grasp put the part farther apart than their uncertainty allows.",
+        "Check the cameras' calibration and where they stand; if that is right, whether the part slips in the hand.",
+    ),
     Code.CAMERA_FAILED: ("The camera delivered no usable image.", "Check cable, power and network."),
     Code.CAMERA_TIMEOUT: ("No image came in time.", "Check the trigger and the exposure time."),
     Code.CAMERA_WRONG_SIZE: ("The image is not as large as calibrated.", "Restore the camera's settings."),

@@ -30,12 +30,13 @@ MEANINGS = {
     "format": "version of this file format",
     "Recipe.name": "the recipe's name; must be the file's name without `.yaml`",
     "Recipe.description": "for people",
-    "mounting": "who moves; the handling of `camera_in_hand` is not built yet",
+    "mounting": "who moves: the arm carries the part before fixed cameras, or the cameras round a fixed part",
     "part": "the part and its CAD",
-    "grasps": "one or two ways to hold the part; the part is weighed and regrasped between them",
+    "grasps": "one or two ways to hold the part, which is weighed and regrasped between; none for a camera on the arm",
+    "fixture": "where the part lies for a camera on the arm",
     "viewpoints": "poses to look from; `views` says which of them are used in which grasp",
     "imaging": "how each camera's views are exposed and lit",
-    "alignment": "finds the part in the hand from a wide view; presence and anomaly need it",
+    "alignment": "finds the part in the hand from the wide views; presence and anomaly need it",
     "presence": "is each component there, and the right one; without it, not checked",
     "anomaly": "does the surface look like that of good parts; without it, not checked",
     "weight": "the part's mass; without it, not checked",
@@ -76,9 +77,9 @@ MEANINGS = {
     "SceneConfig.part": "replaced by the recipe's `part.envelope`",
     "SceneConfig.grasps": "replaced by the recipe's",
     "SceneConfig.viewpoints": "replaced by the recipe's",
-    "SceneConfig.cameras": "where the cameras stand and how large they are, as obstacles",
+    "SceneConfig.cameras": "where the cameras stand, or sit on the tool, and how large they are, as obstacles",
     "obstacles": "everything else that the arm must not touch",
-    "stations": "`infeed`, `scale`, `good`, `reject`, `rework`: where a part stands or is let go",
+    "stations": "`infeed` (or fixture), `scale`, `good`, `reject`, `rework`: where a part stands or is let go",
     "tool_frame": "link of the URDF; the tool's z points at the part",
     "home_rad": "joint angles of the home position, radians",
     "speed_scaling": "share of the joints' speed limits in the URDF that is used",
@@ -175,6 +176,8 @@ def _value(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         return _array(value, definitions)
     if kind == "object":
         return _mapping(value, definitions)
+    if kind == "boolean":
+        return "`true` or `false`"
     if kind in ("number", "integer"):
         return " ".join(["whole number" if kind == "integer" else "number", ", ".join(_bounds(value))]).strip()
     return {"^[0-9a-f]{64}$": "SHA-256, hex", "^(inspection|wide)$": "`inspection` or `wide`"}.get(
@@ -219,6 +222,8 @@ def _default(value: dict[str, Any]) -> str:
         return "see below"
     if isinstance(default, list):
         return f"`{' '.join(str(v) for v in default)}`"
+    if isinstance(default, bool):
+        default = str(default).lower()
     return f"`{default}`" if default != "" else "empty"
 
 

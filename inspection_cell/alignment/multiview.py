@@ -77,20 +77,41 @@ def align_views(
     Raises:
         ValueError: no views.
     """
-    if not views:
-        raise ValueError("no views to align")
     prior = np.asarray(T_world_part_prior, float)
-    found = tuple(
+    found = [
         align(v.image, v.camera, part, inverse(v.T_world_camera) @ prior, prior_bound, limits, hidden, occluders)
         for v in views
-    )
-    taken = [(v.T_world_camera @ e.T_camera_part, e) for v, e in zip(views, found, strict=True) if e.accepted]
+    ]
+    return join([v.T_world_camera for v in views], found, prior, part.assembly.centre)
+
+
+def join(
+    T_world_cameras: Sequence[Pose],
+    found: Sequence[AlignmentEstimate],
+    T_world_part_prior: Pose,
+    centre: NDArray[np.float64],
+) -> JointEstimate:
+    """What views say together that were aligned one by one; those that were not accepted are left out.
+
+    Args:
+        T_world_cameras: of each view.
+        centre: (3,) of the part, metres, part frame: where distances are told.
+
+    Raises:
+        ValueError: no views.
+    """
+    if not found:
+        raise ValueError("no views to align")
+    pairs = zip(T_world_cameras, found, strict=True)
+    taken = [(T_world_camera @ e.T_camera_part, e) for T_world_camera, e in pairs if e.accepted]
     if not taken:
         nothing = np.diag(np.full(6, np.inf))
-        return JointEstimate(prior, nothing, found, 0.0, False, f"no view was accepted; the first: {found[0].reason}")
-    pose, covariance, disagreement = joined([p for p, _ in taken], [estimate.covariance for _, estimate in taken])
-    reason = "" if disagreement <= 1 else _disagree([p for p, _ in taken], part.assembly.centre)
-    return JointEstimate(pose, covariance, found, disagreement, not reason, reason)
+        reason = f"no view was accepted; the first: {found[0].reason}"
+        return JointEstimate(T_world_part_prior, nothing, tuple(found), 0.0, False, reason)
+    poses = [pose for pose, _ in taken]
+    pose, covariance, disagreement = joined(poses, [estimate.covariance for _, estimate in taken])
+    reason = "" if disagreement <= 1 else _disagree(poses, centre)
+    return JointEstimate(pose, covariance, tuple(found), disagreement, not reason, reason)
 
 
 def joined(

@@ -18,7 +18,7 @@ from inspection_cell.cad.box import box_component
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.check import CheckResult, Outcome, outcome_of
-from inspection_cell.core.plan import CheckKind, ExpectedCheck
+from inspection_cell.core.plan import CheckKind, ExpectedCheck, Mounting
 from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.view import Alignment, View
@@ -46,9 +46,11 @@ class Registrar:
         """Takes the gripper as boxes in the tool frame. Raises CadError, ConfigError, RenderError."""
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
-        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
+        in_hand = recipe.core_mounting is Mounting.PART_IN_HAND
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes if in_hand]
+        self._stray_m = recipe.stray_m
         self._planned: dict[str, tuple[Pose, Pose]] = {
-            view_id: (viewpoint.T_part_camera, grasp.T_tool_part) for view_id, grasp, viewpoint, _ in recipe.all_views
+            view_id: (viewpoint.T_part_camera, recipe.priors[held]) for view_id, held, viewpoint, _ in recipe.all_views
         }
         self._nominal: dict[tuple[str, int], Nominal] = {}
 
@@ -60,19 +62,20 @@ class Registrar:
         """How the recipe means to see the part in this view."""
         key = (view_id, camera.width)
         if key not in self._nominal:
-            T_part_camera, T_tool_part = self._planned[view_id]
-            gripper = [box.moved(inverse(T_tool_part)) for box in self._tool]
-            self._nominal[key] = nominal_view(self._renderer, camera, T_part_camera, gripper)
+            T_part_camera, T_prior = self._planned[view_id]
+            gripper = [box.moved(inverse(T_prior)) for box in self._tool]
+            self._nominal[key] = nominal_view(self._renderer, camera, T_part_camera, gripper, self._stray_m)
         return self._nominal[key]
 
     def register(
         self, view: View, image: NDArray[np.uint8], encoding: str, alignment: Alignment
     ) -> tuple[NDArray[np.uint8], Nominal, NDArray[np.float64]]:
-        """The registered crop, the nominal view and the affine between them."""
+        """The registered crop, the nominal view and the affine that says about where its pixels were."""
         nominal = self.nominal(view.view_id, view.camera)
-        affine = actual_from_nominal(nominal, view.camera, view.T_camera_part(alignment.T_reference_part))
+        T_camera_part = view.T_camera_part(alignment.T_reference_part)
+        affine = actual_from_nominal(nominal, view.camera, T_camera_part)
         pixels = image if encoding == "mono8" else to_rgb(image, encoding)
-        return registered(pixels, nominal, affine), nominal, affine
+        return registered(pixels, nominal, view.camera, T_camera_part), nominal, affine
 
 
 class AnomalyStation:

@@ -13,10 +13,20 @@ from rich.table import Table
 from inspection_cell.cli.commissioning import commission_recorded, commission_simulated, is_commissioned, progress_bar
 from inspection_cell.cli.contact_sheet import write_contact_sheet
 from inspection_cell.cli.run_commands import default_config
-from inspection_cell.cli.simulated_line import RESOLUTIONS, Inspected, SimulatedLine, derive_config, mixed_parts
+from inspection_cell.cli.simulated_line import (
+    DEFECTS,
+    RESOLUTIONS,
+    Inspected,
+    SimulatedLine,
+    derive_config,
+    mixed_parts,
+)
 from inspection_cell.core.verdict import Verdict
 from inspection_cell.recipe.cell_config import load_cell_config
+from inspection_cell.recipe.paths import find_recipe_file
+from inspection_cell.recipe.recipe import load_recipe
 from inspection_cell.records.store import RecordStore
+from inspection_cell.simulation.truth import DefectKind
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
 TEACH_SPEED = 100.0
@@ -90,7 +100,9 @@ def _demo(given: argparse.Namespace) -> int:
         console.print("first run: the cell is commissioned on good parts")
         quiet = not given.verbose
         _say_fit(console, commission_simulated(given.recipe, teach, given.data, given.good_parts, 7, quiet))
-    parts = mixed_parts(given.good, given.defective, given.seed)
+    recipe = load_recipe(find_recipe_file(given.recipe, given.data, load_cell_config(run)))
+    kinds = [kind for kind in DEFECTS if recipe.weight is not None or kind is not DefectKind.WRONG_WEIGHT]
+    parts = mixed_parts(given.good, given.defective, given.seed, kinds)
     console.print(f"seed {given.seed}: {given.good} good and {given.defective} defective parts, arm {given.speed:g} x")
     inspected: list[Inspected] = []
     with progress_bar() as progress:

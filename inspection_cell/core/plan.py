@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -78,6 +79,11 @@ class ExpectedView:
     viewpoint: str
     role: CameraRole
     deadline_s: float
+
+
+def wide_views(views: Iterable[ExpectedView], grasp: str) -> tuple[ExpectedView, ...]:
+    """The views that find the part in a grasp; its alignment is made from all of them, its check stands on the last."""
+    return tuple(view for view in views if view.grasp == grasp and view.role is CameraRole.WIDE)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Alignment:
     """Where the part really is, for one grasp.
 
     Attributes:
+        view_id: the inspection view it was refined in, or the last of the grasp's wide views, for the grasp.
         T_reference_part: T_tool_part (part in hand) or T_world_part (camera in hand).
         covariance: (6, 6), of a twist (m, m, m, rad, rad, rad) in the part frame.
         quality: 0 to 1; how much of the CAD's visible outline was found where it belongs.

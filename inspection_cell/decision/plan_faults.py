@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan
+from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan, Mode, wide_views
 from inspection_cell.core.reasons import Code, Reason
 
 # Alignment and record checks are judged by their outcome; the others by their score against limits.
@@ -29,7 +29,9 @@ def plan_faults(plan: InspectionPlan) -> tuple[Reason, ...]:
 
 
 def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
-    if not any(check.kind in SCORED for check in plan.checks):
+    # A teaching cell has no models yet: aligned and recorded is what it can say of a part.
+    looks = (*SCORED, CheckKind.ALIGNMENT) if plan.mode is Mode.TEACH else SCORED
+    if not any(check.kind in looks for check in plan.checks):
         yield "the plan looks at nothing: it has no presence, anomaly or weight check", ""
     for name, count in Counter(check.check_id for check in plan.checks).items():
         if count > 1:
@@ -40,6 +42,12 @@ def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
     if plan.rule.anomaly_views < 1 or plan.rule.presence_views < 1:
         yield "the plan's rule needs at least 1 in anomaly_views and presence_views", ""
     alignments = alignments_of_views(plan)
+    for grasp in dict.fromkeys(view.grasp for view in plan.views):
+        wide = [view.view_id for view in wide_views(plan.views, grasp)]
+        if not wide or not alignments[wide[-1]]:
+            continue
+        if {check.view_id for check in alignments[wide[-1]]} & set(wide) != {wide[-1]}:
+            yield f"its alignment must be checked on {wide[-1]}, the last of its wide views", grasp
     for check in plan.checks:
         for text in _check_faults(check, alignments):
             yield text, check.check_id

@@ -99,16 +99,17 @@ class StationConfig(_Strict):
 
 
 class CameraConfig(_Strict):
-    """A camera that stands still: T_world_camera of its optical frame; the housing is a box behind the lens's front."""
+    """A camera: T_world_camera of its optical frame, or T_tool_camera; its housing is a box behind the lens's front."""
 
+    on_tool: bool = Field(False, description="the arm carries the camera: the pose is that in the tool frame")
     xyz_m: Vector3
     rpy_deg: Vector3
     housing_m: tuple[Positive, Positive, Positive] = Field(description="along the optical frame's x, y, z")
     housing_front_m: float = Field(0.0, description="the housing's front in the optical frame, z; positive: before it")
 
     @property
-    def T_world_camera(self) -> Pose:
-        """Pose of the optical frame."""
+    def pose(self) -> Pose:
+        """Of the optical frame: T_world_camera, or T_tool_camera where the arm carries the camera."""
         return PoseConfig(xyz_m=self.xyz_m, rpy_deg=self.rpy_deg).matrix
 
 

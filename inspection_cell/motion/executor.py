@@ -14,6 +14,7 @@ from inspection_cell.devices.gripper.base import Gripper, GripperError, PartLost
 from inspection_cell.motion.contacts import INFEED, SCALE, Workplace
 from inspection_cell.motion.live import fetch_live, place_live, retreat
 from inspection_cell.motion.planner import Joints, MotionStopped
+from inspection_cell.motion.round import LYING
 from inspection_cell.motion.taskplan import GripperCommand, Motion, Place, Step, TaskPlan
 from inspection_cell.motion.whereabouts import load_place, save_place
 
@@ -57,7 +58,8 @@ class TaskExecutor:
         self._gripper = gripper
         self._settle_s = settle_s
         self._whereabouts = whereabouts
-        self._known_place = load_place(whereabouts)
+        # Without a grasp the arm carries the camera, and the part never leaves its fixture.
+        self._known_place = load_place(whereabouts) if workplace.grasps else LYING
         self._last_bin = Disposition.INFEED
         self._stop = threading.Event()
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from inspection_cell.core.plan import CameraRole, Viewpoint
-from inspection_cell.core.poses import inverse
+from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.motion.contacts import Contact, Workplace, left_at
 from inspection_cell.motion.ordering import Tour, TourPlanner
 from inspection_cell.motion.planner import Joints, PlanningFailed
 from inspection_cell.motion.taskplan import GripperCommand, Place, Step
 
 _SOLUTIONS_PER_VIEW = 8
-_TOURS = 20
+TOURS = 20
 
 
 @dataclass(frozen=True)
 class ViewTarget:
-    """A viewpoint, the camera that takes it, and the grasps it is shown in."""
+    """A viewpoint, the camera that takes it, and the grasps (or the fixture) it is shown in."""
 
     viewpoint: Viewpoint
     role: CameraRole
@@ -38,7 +38,7 @@ class Picking:
     before: Place
 
 
-class _MoveFailed(Exception):
+class MoveFailed(Exception):
     """A move of a tour has no motion; `move` is its number in the tour."""
 
     def __init__(self, move: int, why: str) -> None:
@@ -64,14 +64,14 @@ def plan_leg(
     options = [_solutions(workplace, view, grasp) for view in views]
     tours = _tours(workplace, picks, views, options, ends)
     failure = ""
-    for _ in range(_TOURS):
+    for _ in range(TOURS):
         tour = tours.best()
         try:
             return _steps(workplace, tour, picks, views, options, ends, progress)
-        except _MoveFailed as failed:
+        except MoveFailed as failed:
             tours.ban(tour, failed.move)
             failure = str(failed)
-    raise PlanningFailed(f"grasp {grasp!r}: no complete way in {_TOURS} tries; the last failed at {failure}")
+    raise PlanningFailed(f"grasp {grasp!r}: no complete way in {TOURS} tries; the last failed at {failure}")
 
 
 def _tours(
@@ -109,7 +109,7 @@ def _steps(
     ends: Mapping[str, Sequence[Contact]],
     progress: Callable[[float], None],
 ) -> list[Step]:
-    """All motions of one tour; raises _MoveFailed with the first move that has none."""
+    """All motions of one tour; raises MoveFailed with the first move that has none."""
     pick = picks[tour.start]
     held = Place(held=pick.contact.grasp)
     shown = [views[view].viewpoint.name for view, _ in tour.views]
@@ -127,7 +127,7 @@ def _steps(
             move = workplace.free_move(stops[-1], contact.lifted, held)
             steps.append(Step(name, (move, *workplace.put(contact)), held, left_at(contact.station)))
     except PlanningFailed as error:
-        raise _MoveFailed(number, str(error)) from error
+        raise MoveFailed(number, str(error)) from error
     return steps
 
 
@@ -138,14 +138,19 @@ def _pick_step(workplace: Workplace, pick: Picking, held: Place) -> Step:
 
 
 def _solutions(workplace: Workplace, view: ViewTarget, grasp: str) -> list[Joints]:
-    """Joints that show the viewpoint to its camera; the same for the same seed."""
+    """Joints that show the held part to the view's camera; the same for the same seed."""
     camera = workplace.scene.cameras[view.role.name.lower()]
     T_tool_camera = workplace.grasps[grasp].T_tool_part @ view.viewpoint.T_part_camera
-    rng = np.random.default_rng([workplace.seed, *f"{grasp}/{view.viewpoint.name}".encode()])
-    state = workplace.part_state(Place(held=grasp))
-    found = workplace.planner.ik(camera.T_world_camera @ inverse(T_tool_camera), state, rng, _SOLUTIONS_PER_VIEW)
+    return solutions(workplace, camera.pose @ inverse(T_tool_camera), Place(held=grasp), view, grasp)
+
+
+def solutions(workplace: Workplace, T_world_tool: Pose, place: Place, view: ViewTarget, held: str) -> list[Joints]:
+    """Joints for a view; `held` is the grasp or the fixture. Raises PlanningFailed."""
+    rng = np.random.default_rng([workplace.seed, *f"{held}/{view.viewpoint.name}".encode()])
+    found = workplace.planner.ik(T_world_tool, workplace.part_state(place), rng, _SOLUTIONS_PER_VIEW)
     if not found:
+        where = f"{'grasp' if place.held else 'fixture'} {held!r}"
         raise PlanningFailed(
-            f"viewpoint {view.viewpoint.name!r} is not reachable in grasp {grasp!r}; turn it about the camera's axis"
+            f"viewpoint {view.viewpoint.name!r} is not reachable in {where}; turn it about the camera's axis"
         )
     return found

@@ -11,6 +11,7 @@ from inspection_cell.motion.config import SceneConfig
 from inspection_cell.motion.contacts import BINS, INFEED, SCALE, Workplace
 from inspection_cell.motion.legs import Picking, ViewTarget, plan_leg
 from inspection_cell.motion.planner import MotionPlanner, PlanningFailed
+from inspection_cell.motion.round import plan_round
 from inspection_cell.motion.taskplan import ForeignPlan, Place, Step, TaskPlan
 
 PLANNER_VERSION = 1  # raise it when the same input would be planned differently
@@ -51,14 +52,18 @@ def plan_task(
 ) -> TaskPlan:
     """Plans every step for one or two grasps; with one, the part is taken from the scale as it was put there.
 
-    The same arguments give the same plan. `progress` is told what is planned and the fraction done.
+    Without a grasp the arm carries the camera, and the way is once round the part in its fixture. The same arguments
+    give the same plan. `progress` is told what is planned and the fraction done.
 
     Raises:
         PlanningFailed: a step has no motion; the message says which and between what.
     """
-    if not 1 <= len(grasps) <= 2:
+    if len(grasps) > 2:
         raise PlanningFailed(f"{len(grasps)} grasps; the way has one or two")
     workplace = Workplace(scene, {grasp.name: grasp for grasp in grasps}, planner, seed)
+    if not grasps:
+        round_ = plan_round(workplace, views, lambda f: progress("the way round the part", f))
+        return TaskPlan(plan_key(scene, share, grasps, views, seed), tuple(round_))
     first, last = grasps[0].name, grasps[-1].name
     home = planner.robot.home
     steps: list[Step] = []

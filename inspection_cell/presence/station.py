@@ -12,7 +12,7 @@ from inspection_cell.cad.assembly import Component, load_assembly
 from inspection_cell.cad.box import box_component
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.check import CheckResult, Outcome, outcome_of
-from inspection_cell.core.plan import CheckKind, ExpectedCheck
+from inspection_cell.core.plan import CheckKind, ExpectedCheck, Mounting
 from inspection_cell.core.poses import Pose, inverse
 from inspection_cell.core.view import Alignment, View
 from inspection_cell.frames.encodings import to_rgb
@@ -37,7 +37,8 @@ class PresenceStation:
         self.model = PresenceModel.load(resolve(recipe.presence.model, recipe_path), recipe.presence.model_hash)
         assembly = load_assembly(resolve(recipe.part.cad, recipe_path), recipe.part.unit, cache)
         self._renderer = GeometryRenderer(assembly)
-        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes]
+        in_hand = recipe.core_mounting is Mounting.PART_IN_HAND
+        self._tool = [box_component(box.name, box.size_m, box.T_world_box) for box in tool_boxes if in_hand]
 
     def close(self) -> None:
         """Gives the renderer back."""
@@ -91,7 +92,7 @@ class PresenceStation:
         )
 
     def _gripper(self, T_tool_part: Pose) -> list[Component]:
-        """The gripper in the part frame."""
+        """The gripper in the part frame; none where no hand holds the part."""
         return [box.moved(inverse(T_tool_part)) for box in self._tool]
 
 

@@ -73,9 +73,14 @@ class ArmSection(Strict):
 class SimulationSection(Strict):
     """The simulated surroundings: what the emulated cameras see, what lies on the simulated scale."""
 
-    seed: int = Field(default=1, ge=0, description="of grasp deviations and camera noise")
-    grasp_sigma_m: float = Field(default=0.0004, ge=0, le=0.05, description="how far a part slips in the hand, 1 sigma")
-    grasp_sigma_deg: float = Field(default=0.6, ge=0, le=15, description="how far it turns in the hand, 1 sigma")
+    seed: int = Field(default=1, ge=0, description="of part offsets and camera noise")
+    part_offset_m: float = Field(
+        default=0.003, ge=0, le=0.05, description="hand or fixture hold a part's centre so near its place, metres"
+    )
+    part_offset_deg: float = Field(
+        default=3.0, ge=0, le=30, description="and turned by any angle up to this about any axis, degrees"
+    )
+    recipe: Name = Field(default="ring_housing", description="says how the hand, or the fixture, holds the part")
 
 
 class SupervisionSection(Strict):

@@ -10,6 +10,7 @@ from inspection_cell.core.plan import (
     InspectionPlan,
     Mode,
     PartRule,
+    wide_views,
 )
 from inspection_cell.recipe.recipe import Recipe
 
@@ -24,8 +25,8 @@ def make_plan(
     A teaching cell collects images: it aligns, weighs and records, but has no models to judge by.
     """
     views = tuple(
-        ExpectedView(view_id, grasp.name, viewpoint.name, role, recipe.view_deadline_s)
-        for view_id, grasp, viewpoint, role in recipe.all_views
+        ExpectedView(view_id, held, viewpoint.name, role, recipe.view_deadline_s)
+        for view_id, held, viewpoint, role in recipe.all_views
     )
     checks = [
         ExpectedCheck(f"record/{v.view_id}", CheckKind.RECORD, v.view_id, deadline_s=RECORD_DEADLINE_S) for v in views
@@ -39,7 +40,7 @@ def make_plan(
                 deadline_s=recipe.alignment.deadline_s,
             )
             for view in views
-            if view.role is CameraRole.INSPECTION or view in _first_wide_views(views)
+            if view.role is CameraRole.INSPECTION or view == wide_views(views, view.grasp)[-1]
         ]
     if recipe.weight is not None:
         checks.append(_weight_check(recipe))
@@ -67,14 +68,6 @@ def make_plan(
         ),
         deadline_s=recipe.deadline_s,
     )
-
-
-def _first_wide_views(views: tuple[ExpectedView, ...]) -> list[ExpectedView]:
-    first: dict[str, ExpectedView] = {}
-    for view in views:
-        if view.role is CameraRole.WIDE:
-            first.setdefault(view.grasp, view)
-    return list(first.values())
 
 
 def _weight_check(recipe: Recipe) -> ExpectedCheck:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from inspection_cell.core.plan import CameraRole, Grasp, Mounting, Viewpoint
-from inspection_cell.motion.config import GraspConfig, PartConfig, ViewpointConfig
+from inspection_cell.core.plan import CameraRole, Mounting, Viewpoint
+from inspection_cell.core.poses import Pose
+from inspection_cell.motion.config import GraspConfig, PartConfig, PoseConfig, ViewpointConfig
 from inspection_cell.recipe.loading import ConfigError, Strict, content_hash, load_model
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
@@ -26,6 +28,13 @@ class PartSection(Strict):
     envelope: PartConfig = Field(description="cylinder around the part, for collision checks")
 
 
+class FixtureSection(Strict):
+    """Where the part lies for a camera on the arm."""
+
+    name: Name = Field(default="fixture", description="`views` refers to it")
+    T_world_part: PoseConfig = Field(description="the part in the fixture; stands for the scene's station `infeed`")
+
+
 class ImagingSection(Strict):
     """How views of one camera are exposed and lit."""
 
@@ -35,11 +44,11 @@ class ImagingSection(Strict):
 
 
 class AlignmentSection(Strict):
-    """How far the part may sit from where the grasp says, and what is accepted."""
+    """How far the part may be from where the grasp, or the fixture, says."""
 
-    prior_m: float = Field(default=0.003, gt=0, le=0.1, description="largest deviation in the hand, metres")
-    prior_deg: float = Field(default=3.0, gt=0, le=30, description="largest deviation in the hand, degrees")
-    deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the wide view")
+    prior_m: float = Field(default=0.003, gt=0, le=0.1, description="largest deviation, metres")
+    prior_deg: float = Field(default=3.0, gt=0, le=30, description="largest deviation, degrees")
+    deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the last wide view")
 
 
 class ComponentSection(Strict):
@@ -112,9 +121,12 @@ class Recipe(Strict):
     description: str = ""
     mounting: Literal["part_in_hand", "camera_in_hand"]
     part: PartSection
-    grasps: tuple[GraspConfig, ...] = Field(min_length=1)
+    grasps: tuple[GraspConfig, ...] = ()
+    fixture: FixtureSection | None = None
     viewpoints: tuple[ViewpointConfig, ...] = Field(min_length=1)
-    views: dict[Name, tuple[Name, ...]] = Field(description="grasp -> viewpoints, in the order they are looked from")
+    views: dict[Name, tuple[Name, ...]] = Field(
+        description="grasp, or fixture -> viewpoints, in the order they are looked from"
+    )
     imaging: dict[Literal["wide", "inspection"], ImagingSection]
     alignment: AlignmentSection | None = None
     presence: PresenceSection | None = None
@@ -133,11 +145,15 @@ class Recipe(Strict):
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{field}: {', '.join(twice)} named twice; each name once")
         if self.mounting == "camera_in_hand":
-            raise ValueError("mounting: camera_in_hand is not supported by the arm's task yet; use part_in_hand")
-        grasps = {g.name for g in self.grasps}
+            if self.fixture is None:
+                raise ValueError("fixture: is missing; a camera on the arm needs a part that lies still")
+            if self.grasps or self.weight:
+                raise ValueError("mounting: an arm that carries the camera neither grips nor weighs; remove those")
+        elif not self.grasps or self.fixture is not None:
+            raise ValueError("grasps: an arm that carries the part needs one or two of them, and no fixture")
         viewpoints = {v.name: v for v in self.viewpoints}
-        if set(self.views) != grasps:
-            raise ValueError(f"views: names grasps {sorted(self.views)}, but grasps are {sorted(grasps)}")
+        if set(self.views) != set(self.priors):
+            raise ValueError(f"views: names {sorted(self.views)}, but the part is held in {sorted(self.priors)}")
         for grasp, names_of_grasp in self.views.items():
             for name in names_of_grasp:
                 if name not in viewpoints:
@@ -147,8 +163,8 @@ class Recipe(Strict):
             if len(set(names_of_grasp)) != len(names_of_grasp):
                 raise ValueError(f"views.{grasp}: a viewpoint stands twice")
             wide = [n for n in names_of_grasp if viewpoints.get(n) and viewpoints[n].camera == "wide"]
-            if self.alignment is not None and wide[:1] != list(names_of_grasp[:1]):
-                raise ValueError(f"views.{grasp}: needs a wide viewpoint first, the alignment is made from it")
+            if self.alignment is not None and (not wide or wide != list(names_of_grasp[: len(wide)])):
+                raise ValueError(f"views.{grasp}: needs its wide viewpoints first, the alignment is made from them")
         if (self.presence or self.anomaly) and self.alignment is None:
             raise ValueError("alignment: is missing; presence and anomaly need it")
         if self.anomaly and self.anomaly.models and set(self.anomaly.models) != set(self.inspection_views):
@@ -166,13 +182,28 @@ class Recipe(Strict):
         return Mounting.PART_IN_HAND if self.mounting == "part_in_hand" else Mounting.CAMERA_IN_HAND
 
     @property
-    def all_views(self) -> tuple[tuple[str, Grasp, Viewpoint, CameraRole], ...]:
-        """(view id, grasp, viewpoint, camera) of every view in order."""
+    def priors(self) -> dict[str, Pose]:
+        """Where the part is said to be: T_tool_part by grasp; T_world_part by the fixture for a camera on the arm."""
+        if self.fixture is not None:
+            return {self.fixture.name: self.fixture.T_world_part.matrix}
+        return {grasp.name: grasp.T_tool_part.matrix for grasp in self.grasps}
+
+    @property
+    def stray_m(self) -> float:
+        """How far any point of the part's envelope may be from where the grasp, or the fixture, says, metres."""
+        if self.alignment is None:
+            return 0.0
+        corner = math.hypot(self.part.envelope.radius_m, self.part.envelope.height_m / 2)
+        return self.alignment.prior_m + 2 * corner * math.sin(math.radians(self.alignment.prior_deg) / 2)
+
+    @property
+    def all_views(self) -> tuple[tuple[str, str, Viewpoint, CameraRole], ...]:
+        """(view id, grasp or fixture, viewpoint, camera) of every view in order."""
         viewpoints = {v.name: v for v in self.viewpoints}
         return tuple(
-            (f"{grasp.name}/{name}", grasp.grasp, viewpoints[name].viewpoint, viewpoints[name].role)
-            for grasp in self.grasps
-            for name in self.views[grasp.name]
+            (f"{held}/{name}", held, viewpoints[name].viewpoint, viewpoints[name].role)
+            for held in self.priors
+            for name in self.views[held]
         )
 
     @property

@@ -95,7 +95,6 @@ class InspectionRun:
 
     def _take(self, view: ExpectedView, report: ArmReport) -> None:
         imaging = self.recipe.imaging["wide" if view.role is CameraRole.WIDE else "inspection"]
-        grasp = next(g for g in self.recipe.grasps if g.name == view.grasp)
         bound = self.recipe.alignment
         sigma_m, sigma_rad = (bound.prior_m / 3, math.radians(bound.prior_deg) / 3) if bound else (1e-6, 1e-6)
         with self._timed("capture"):
@@ -108,7 +107,7 @@ class InspectionRun:
                     gain_db=imaging.gain_db,
                     light=imaging.light,
                     T_world_tool=report.T_world_tool,
-                    T_prior=grasp.grasp.T_tool_part,
+                    T_prior=self.recipe.priors[view.grasp],
                     prior_covariance=np.diag([sigma_m**2] * 3 + [sigma_rad**2] * 3),
                     settled=report.settled,
                 )
@@ -136,7 +135,10 @@ class InspectionRun:
 
     def _put_away(self, proposal: VerdictProposal) -> VerdictProposal:
         """Places the part by verdict. A part that cannot be placed as decided has not passed."""
-        if self.plan.mounting is not Mounting.PART_IN_HAND or self.arm_blocked:
+        if self.arm_blocked:
+            return proposal
+        if self.plan.mounting is Mounting.CAMERA_IN_HAND:
+            self._go_home()  # the part stays in its fixture, whatever the verdict: the PLC has it taken out
             return proposal
         if self.disposition is not Disposition.GRIPPER:
             if self.disposition is Disposition.INFEED:

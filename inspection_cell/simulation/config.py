@@ -43,10 +43,13 @@ class CameraSpec(_Strict):
     centre_px: tuple[float, float]
     distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
     T_world_camera: PoseRows
+    on_tool: bool = Field(default=False, description="the arm carries it: T_world_camera is T_tool_camera")
     light_distance_m: float = Field(default=0.33, gt=0, description="where its ring light's level holds, metres")
 
     @staticmethod
-    def of(model: CameraModel, T_world_camera: Pose, light_distance_m: float = 0.33) -> CameraSpec:
+    def of(
+        model: CameraModel, T_world_camera: Pose, light_distance_m: float = 0.33, on_tool: bool = False
+    ) -> CameraSpec:
         """From the core's camera model."""
         k = model.matrix
         return CameraSpec(
@@ -57,6 +60,7 @@ class CameraSpec(_Strict):
             distortion=tuple(float(c) for c in model.distortion),  # type: ignore[arg-type]
             T_world_camera=pose_rows(T_world_camera),
             light_distance_m=light_distance_m,
+            on_tool=on_tool,
         )
 
     @property
@@ -76,13 +80,13 @@ class GraspSpec(_Strict):
 
 
 class Stations(_Strict):
-    """Nominal T_world_part wherever a part may stand or be let go."""
+    """Nominal T_world_part wherever a part may stand or be let go; a cell that grips no part has the infeed only."""
 
     infeed: PoseRows
-    scale: PoseRows
-    good: PoseRows
-    reject: PoseRows
-    rework: PoseRows
+    scale: PoseRows | None = None
+    good: PoseRows | None = None
+    reject: PoseRows | None = None
+    rework: PoseRows | None = None
 
 
 class WorldConfig(_Strict):
@@ -92,8 +96,8 @@ class WorldConfig(_Strict):
     part_folder: Path = Field(description="folder of the demo part's STEP files")
     cameras: dict[Role, CameraSpec] = Field(min_length=1)
     stations: Stations
-    grasps: tuple[GraspSpec, ...] = Field(min_length=1)
+    grasps: tuple[GraspSpec, ...] = Field(description="none: the part lies in a fixture, off its place as in a hand")
     open_width_m: float = Field(default=0.036, gt=0, le=0.5)
-    seed: int = Field(default=1, ge=0, description="of grasp deviations and camera noise")
-    grasp_sigma_m: float = Field(default=0.0004, ge=0, le=0.05)
-    grasp_sigma_deg: float = Field(default=0.6, ge=0, le=15)
+    seed: int = Field(default=1, ge=0, description="of grasp offsets and camera noise")
+    part_offset_m: float = Field(default=0.003, ge=0, le=0.05, description="radius of the ball the centre lies in")
+    part_offset_deg: float = Field(default=3.0, ge=0, le=30, description="radius of the ball of rotation vectors")

@@ -65,10 +65,15 @@ class Scene:
 
     Args:
         folder: of the demo part's STEP files.
+
+    Attributes:
+        centre: (3,) the part's middle, metres, part frame.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._components = {c.name: c for c in load_assembly(folder / demo_part.CAD_FILE).components}
+        assembly = load_assembly(folder / demo_part.CAD_FILE)
+        self.centre = assembly.centre
+        self._components = {c.name: c for c in assembly.components}
         self._wrong = {c.name: c for file in demo_part.WRONG_FILES for c in load_assembly(folder / file).components}
         unknown = set(self._components) - set(demo_part.MATERIALS)
         if unknown:

@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+from inspection_cell.core.plan import Mounting
 from inspection_cell.devices.scale.simulated import ScaleFault, SimulatedScale
 from inspection_cell.recipe.cell_config import SIMULATED_PORT, CellConfig
 from inspection_cell.recipe.loading import ConfigError
@@ -18,7 +19,6 @@ from inspection_cell.simulation.config import CameraSpec, GraspSpec, Stations, W
 from inspection_cell.simulation.link import run_folder, socket_path
 from inspection_cell.simulation.server import serve
 
-DEMO_RECIPE = "ring_housing"
 POLL_S = 0.05
 
 
@@ -41,17 +41,19 @@ def serve_cell(config: CellConfig, config_path: Path, data_folder: Path, stop: t
 
 
 def world_config(config: CellConfig, config_path: Path, data_folder: Path) -> WorldConfig:
-    """The world as the cell's configuration and the demo part's recipe describe it."""
+    """The world as the cell's configuration and the recipe that it names describe it."""
     assert config.simulation is not None
-    recipe = load_recipe(find_recipe_file(DEMO_RECIPE, data_folder, config))
+    recipe = load_recipe(find_recipe_file(config.simulation.recipe, data_folder, config))
     scene = scene_of(config, config_path, recipe)
-    stations = {name: pose_rows(scene.station(name).T_world_part) for name in Stations.model_fields}
+    names = scene.stations.keys() & Stations.model_fields.keys()
+    stations = {name: pose_rows(scene.station(name).T_world_part) for name in names}
     part_folder = resolve(recipe.part.cad, share_folder() / "config" / "recipes" / "x").parent
     cameras = {
         role: CameraSpec.of(
             section.model,
             section.calibration.pose.matrix,
             0.32 if role == "inspection" else 0.6,
+            recipe.core_mounting is Mounting.CAMERA_IN_HAND,
         )
         for role, section in config.cameras.items()
     }
@@ -66,8 +68,8 @@ def world_config(config: CellConfig, config_path: Path, data_folder: Path) -> Wo
         ),
         open_width_m=scene.gripper.open_width_m,
         seed=config.simulation.seed,
-        grasp_sigma_m=config.simulation.grasp_sigma_m,
-        grasp_sigma_deg=config.simulation.grasp_sigma_deg,
+        part_offset_m=config.simulation.part_offset_m,
+        part_offset_deg=config.simulation.part_offset_deg,
     )
 
 

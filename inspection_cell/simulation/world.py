@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inspection_cell.core.poses import Pose, inverse, is_pose, perturb, rotation_angle
+from inspection_cell.core.poses import Pose, inverse, is_pose, make_pose, perturb, rotation_angle
 from inspection_cell.core.verdict import Disposition
 from inspection_cell.simulation.config import Role, WorldConfig
 from inspection_cell.simulation.faults import Faults
@@ -54,12 +55,14 @@ class _Moment:
 class World:
     """The state of the simulated cell; every method may be called from any thread.
 
-    Stations are nests: a part that is let go there comes to rest exactly at the station's pose.
+    Stations are nests: a part that is let go there comes to rest exactly at the station's pose. In the hand, and in the
+    infeed of a cell whose arm grips nothing, it is anywhere within the configured offsets.
     """
 
     def __init__(self, config: WorldConfig) -> None:
         self._config = config
-        self._stations = {name: np.array(getattr(config.stations, name)) for name in PLACES}
+        stations = ((name, getattr(config.stations, name)) for name in PLACES)
+        self._stations = {name: np.array(pose) for name, pose in stations if pose is not None}
         self._cameras = {role: spec.model for role, spec in config.cameras.items()}
         self._lock = threading.Lock()
         self._now = _Moment(np.eye(4), config.open_width_m)
@@ -80,8 +83,11 @@ class World:
 
     def present_part(self, truth: PartTruth) -> None:
         """Puts a new part at the infeed; one that is still somewhere in the cell is taken away."""
+        T_world_part = self._stations["infeed"]
+        if not self._config.grasps:
+            T_world_part = self._off(T_world_part, np.random.default_rng([self._config.seed, truth.seed]))
         with self._lock:
-            self._now = replace(self._now, part=_Part(truth, Disposition.INFEED, self._stations["infeed"]))
+            self._now = replace(self._now, part=_Part(truth, Disposition.INFEED, T_world_part))
 
     def part(self) -> PartTruth | None:
         """The truth about the part in the cell; for tests and statistics only."""
@@ -249,16 +255,24 @@ class World:
             near = np.linalg.norm(off[:3, 3]) < GRIP_REACH_M and rotation_angle(off[:3, :3]) < GRIP_REACH_RAD
             if near and width_m <= grasp.width_m:
                 rng = np.random.default_rng([self._config.seed, part.truth.seed, i, part.grasps])
-                sigma = np.repeat([self._config.grasp_sigma_m, math.radians(self._config.grasp_sigma_deg)], 3)
-                held = perturb(T_tool_part, rng.normal(0, 1, 6) * sigma)
+                held = self._off(T_tool_part, rng)
                 gripped = replace(part, place=Disposition.GRIPPER, T_reference_part=held, grasps=part.grasps + 1)
                 self._now = replace(self._now, part=gripped)
                 return grasp.width_m
         return 0.0
 
+    def _off(self, T_reference_part: Pose, rng: np.random.Generator) -> Pose:
+        """Shifted and turned about the part's centre, anywhere within the configured bounds alike."""
+        shift = self._config.part_offset_m * _in_ball(rng)
+        turn = math.radians(self._config.part_offset_deg) * _in_ball(rng)
+        centre = make_pose(None, self._scene.centre)
+        return perturb(T_reference_part @ centre, np.concatenate([shift, turn])) @ inverse(centre)
+
     def _seen(self, now: _Moment, role: Role) -> tuple[PlacedPart | None, PlacedGripper | None]:
         """Part and gripper in the camera's frame, as far as they are before it."""
-        T_camera_world = inverse(np.array(self._config.cameras[role].T_world_camera))
+        camera = self._config.cameras[role]
+        T_world_camera = now.T_world_tool @ camera.T_world_camera if camera.on_tool else np.array(camera.T_world_camera)
+        T_camera_world = inverse(T_world_camera)
         part = None
         if now.part is not None:
             held = now.part.place is Disposition.GRIPPER
@@ -269,3 +283,9 @@ class World:
             part if part is not None and part.T_camera_part[2, 3] > NEAREST_M else None,
             gripper if gripper.T_camera_tool[2, 3] > NEAREST_M else None,
         )
+
+
+def _in_ball(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3,) uniform in the unit ball."""
+    direction = rng.normal(0, 1, 3)
+    return np.asarray(direction / np.linalg.norm(direction) * rng.random() ** (1 / 3), float)

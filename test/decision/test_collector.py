@@ -11,7 +11,7 @@ from decision_parts import END, ID, answer, make_plan
 
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.check import Outcome
-from inspection_cell.core.plan import CheckKind, ExpectedView, Mounting
+from inspection_cell.core.plan import CameraRole, CheckKind, ExpectedView, InspectionPlan, Mounting
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.verdict import Event, Severity, Verdict
 from inspection_cell.core.view import Alignment, View, Weight
@@ -52,10 +52,12 @@ def alignment_of(grasp: str, /, **changes: object) -> Alignment:
     return replace(Alignment(ID, grasp, f"{grasp}_wide", 1, np.eye(4), np.eye(6), 0.9, 0.3, True), **changes)
 
 
-def inspected(skip: str = "", replayed: dict[str, float] | None = None, slow: float = 0.0) -> Collector:
+def inspected(
+    skip: str = "", replayed: dict[str, float] | None = None, slow: float = 0.0, plan: InspectionPlan = PLAN
+) -> Collector:
     """A good part at one view a second from 100 s on; each check takes 0.5 s, `slow` seconds more in view g2_v1."""
-    collector = Collector(PLAN, 100.0, replayed)
-    for i, expected in enumerate(PLAN.views):
+    collector = Collector(plan, 100.0, replayed)
+    for i, expected in enumerate(plan.views):
         now = 101.0 + i
         if expected.view_id != skip:
             collector.add_view(view_of(expected), now)
@@ -131,6 +133,16 @@ def test_an_early_end_is_not_waited_for_longer_than_what_runs() -> None:
     collector.add_result(answer(CHECKS["presence/clip/g1_v1"], 0.9), 103.0)
     assert collector.complete
     assert collector.proposal(5).verdict is Verdict.ERROR  # its grasp was never aligned
+
+
+def test_a_lost_wide_view_is_an_error_whatever_was_aligned() -> None:
+    """The alignment's check stands on g1_wide, the last of two wide views; the first is lost."""
+    first = ExpectedView("g1_wide_first", "g1", "wide_first", CameraRole.WIDE, 20.0)
+    plan = replace(PLAN, views=(first, *PLAN.views))
+    assert inspected(plan=plan).proposal(5).verdict is Verdict.PASS
+    proposal = inspected(skip="g1_wide_first", plan=plan).proposal(5)
+    assert proposal.verdict is Verdict.ERROR
+    assert [(r.code, r.subject) for r in proposal.reasons] == [(Code.VIEW_MISSING, "g1_wide_first")]
 
 
 def test_an_empty_early_end_is_complete_at_once() -> None:

@@ -9,7 +9,7 @@ import pytest
 from decision_parts import END, ID, answer, good_results, invalid, make_plan, with_scores
 
 from inspection_cell.core.check import CheckResult, Outcome
-from inspection_cell.core.plan import CheckKind, InspectionPlan, Mode
+from inspection_cell.core.plan import CameraRole, CheckKind, ExpectedView, InspectionPlan, Mode
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.core.verdict import Event, InspectionEnd, Severity, Verdict, VerdictProposal
 from inspection_cell.decision.verdict import decide
@@ -245,6 +245,16 @@ def test_recovered_transients_and_faults_of_others_do_not_prevent_a_pass() -> No
     assert judge(good_results(PLAN), events=events).verdict is Verdict.PASS
 
 
+def test_a_teaching_cell_without_a_scale_passes_what_was_aligned_and_recorded() -> None:
+    kinds = (CheckKind.ALIGNMENT, CheckKind.RECORD)
+    plan = replace(make_plan(presence_min_judged={}), checks=tuple(c for c in PLAN.checks if c.kind in kinds))
+    assert judge(good_results(plan), plan).verdict is Verdict.ERROR
+    plan = replace(plan, mode=Mode.TEACH)
+    assert judge(good_results(plan), plan).verdict is Verdict.PASS
+    recorded = replace(plan, checks=tuple(c for c in plan.checks if c.kind is CheckKind.RECORD))
+    assert judge(good_results(recorded), recorded).verdict is Verdict.ERROR
+
+
 def test_mode_does_not_change_the_verdict() -> None:
     plan = replace(PLAN, mode=Mode.SIMULATION, simulated=True)
     assert judge(good_results(plan), plan).verdict is Verdict.PASS
@@ -295,10 +305,19 @@ def test_a_broken_check_in_the_plan_never_passes(changes: dict[str, object]) -> 
         replace(PLAN, checks=PLAN.checks[:2]),
         replace(PLAN, checks=PLAN.checks + PLAN.checks[-1:]),
         replace(PLAN, checks=tuple(c for c in PLAN.checks if c.kind is not CheckKind.ALIGNMENT)),
+        replace(PLAN, views=(*PLAN.views, ExpectedView("g1_wide2", "g1", "wide2", CameraRole.WIDE, 20.0))),
         make_plan(anomaly_views=0),
         replace(PLAN, checks=tuple(replace(c, nominal=0.0) if c.kind is CheckKind.WEIGHT else c for c in PLAN.checks)),
     ],
-    ids=["no check", "looks at nothing", "twice the same", "needs alignment, has none", "n is 0", "no nominal mass"],
+    ids=[
+        "no check",
+        "looks at nothing",
+        "twice the same",
+        "needs alignment, has none",
+        "aligned before the last wide view",
+        "n is 0",
+        "no nominal mass",
+    ],
 )
 def test_a_broken_plan_never_passes(plan: InspectionPlan) -> None:
     proposal = judge(good_results(plan), plan)

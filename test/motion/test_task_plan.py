@@ -55,7 +55,7 @@ def test_each_view_shows_its_viewpoint(
         if step.name.startswith("view:"):
             grasp, name = step.name.removeprefix("view:").split("/")
             T_world_part = planner.tool_pose(step.end) @ workplace.grasps[grasp].T_tool_part
-            camera = scene.cameras[viewpoints[name].camera].T_world_camera
+            camera = scene.cameras[viewpoints[name].camera].pose
             assert np.allclose(T_world_part @ viewpoints[name].viewpoint.T_part_camera, camera, atol=1e-5), step.name
 
 

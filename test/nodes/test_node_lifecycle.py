@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cell_support import wait_until
+from cell_support import nodes, wait_until
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from inspection_cell_interfaces import msg, srv
 from lifecycle_msgs.msg import Transition as T
@@ -27,19 +26,6 @@ INVALID_FROM = {
     "inactive": (T.TRANSITION_CONFIGURE, T.TRANSITION_DEACTIVATE, T.TRANSITION_ACTIVE_SHUTDOWN),
     "active": (T.TRANSITION_CONFIGURE, T.TRANSITION_ACTIVATE, T.TRANSITION_CLEANUP),
 }
-
-
-@contextlib.contextmanager
-def nodes(namespace: str, config: Path, data: Path, *names: str) -> Iterator[subprocess.Popen]:
-    """A process with some nodes and nobody who manages them."""
-    command = [sys.executable, "-m", "inspection_cell.nodes.process", *names, "--ros-args", "-r", f"__ns:=/{namespace}"]
-    command += ["-p", f"cell_config:={config}", "-p", f"data:={data}"]
-    process = subprocess.Popen(command)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
 
 
 @pytest.fixture(scope="module")

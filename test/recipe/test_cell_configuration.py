@@ -15,6 +15,8 @@ from inspection_cell.recipe.cell_config import CellConfig, load_cell_config
 from inspection_cell.recipe.cell_recipe import load_cell_recipe
 from inspection_cell.recipe.loading import ConfigError, read_yaml, validate
 from inspection_cell.recipe.paths import find_recipe_file, resolve, share_folder
+from inspection_cell.recipe.recipe import Recipe, load_recipe
+from inspection_cell.recipe.scene import scene_of
 
 CONFIG = share_folder() / "config"
 
@@ -24,7 +26,7 @@ def content() -> dict[str, Any]:
     return read_yaml(CONFIG / "fast_cell.yaml")
 
 
-@pytest.mark.parametrize("name", ["demo_cell.yaml", "fast_cell.yaml"])
+@pytest.mark.parametrize("name", ["demo_cell.yaml", "fast_cell.yaml", "camera_arm_cell.yaml"])
 def test_shipped_configurations_are_valid_and_say_that_they_are_simulated(name: str) -> None:
     config = load_cell_config(CONFIG / name)
     assert config.simulated and config.core_mode is Mode.SIMULATION
@@ -50,7 +52,7 @@ def test_a_camera_in_the_hand_moves_with_the_tool(content: dict[str, Any]) -> No
     assert np.allclose(fixed, camera.calibration.pose.matrix)
     assert np.allclose(in_hand[:3, 3] - fixed[:3, 3], (0.1, 0.2, 0.3))
     assert (camera.model.width, camera.model.height) == (400, 300)
-    assert camera.model.matrix[0, 0] == 1425
+    assert camera.model.matrix[0, 0] == 1350
 
 
 def test_a_recipe_may_only_name_what_the_cell_has(content: dict[str, Any]) -> None:
@@ -67,6 +69,42 @@ def test_a_recipe_may_only_name_what_the_cell_has(content: dict[str, Any]) -> No
         assert wrong in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "recipe", "least"),
+    [
+        ("demo_cell.yaml", "ring_housing", 1.0),
+        ("fast_cell.yaml", "fast_test", 0.6),
+        ("camera_arm_cell.yaml", "ring_fixture", 1.0),
+    ],
+)
+def test_the_simulated_hand_keeps_to_the_prior_and_reaches_far(name: str, recipe: str, least: float) -> None:
+    simulation = load_cell_config(CONFIG / name).simulation
+    alignment = load_recipe(CONFIG / "recipes" / f"{recipe}.yaml").alignment
+    assert simulation is not None and alignment is not None
+    assert least * alignment.prior_m <= simulation.part_offset_m <= alignment.prior_m
+    assert least * alignment.prior_deg <= simulation.part_offset_deg <= alignment.prior_deg
+
+
+def test_a_part_that_may_stray_farther_than_the_scene_keeps_clear_is_refused(content: dict[str, Any]) -> None:
+    path = CONFIG / "recipes" / "fast_test.yaml"
+    config, recipe = validate(content, CellConfig, "x"), read_yaml(path)
+    assert scene_of(config, path, validate(recipe, Recipe, "x")).clearance_m == 0.005
+    recipe["alignment"]["prior_m"] = 0.0035
+    with pytest.raises(ConfigError, match=r"demo_scene.yaml: field 'clearance_m': found 0.005; .* by 0.0053 m"):
+        scene_of(config, path, validate(recipe, Recipe, "x"))
+
+
+def test_a_recipe_for_the_other_mounting_is_refused(content: dict[str, Any]) -> None:
+    arm = load_cell_config(CONFIG / "camera_arm_cell.yaml")
+    fixture, held = (load_recipe(CONFIG / "recipes" / f"{name}.yaml") for name in ("ring_fixture", "fast_test"))
+    assert fixture.fixture is not None
+    scene = scene_of(arm, CONFIG / "camera_arm_cell.yaml", fixture)
+    assert np.allclose(scene.station("infeed").T_world_part, fixture.fixture.T_world_part.matrix)
+    for config, recipe, wanted in ((validate(content, CellConfig, "x"), fixture, "true"), (arm, held, "false")):
+        with pytest.raises(ConfigError, match=rf"cameras.inspection.on_tool': must be {wanted} for recipe"):
+            scene_of(config, CONFIG / "x.yaml", recipe)
+
+
 def test_recipes_of_the_data_folder_come_first(content: dict[str, Any], tmp_path: Path) -> None:
     config = validate(content, CellConfig, "x")
     assert find_recipe_file("fast_test", tmp_path, config) == CONFIG / "recipes" / "fast_test.yaml"
@@ -74,7 +112,7 @@ def test_recipes_of_the_data_folder_come_first(content: dict[str, Any], tmp_path
     own.parent.mkdir()
     own.write_text("", encoding="utf-8")
     assert find_recipe_file("fast_test", tmp_path, config) == own
-    with pytest.raises(LookupError, match=r"no recipe 'nothing'; there are fast_test, ring_housing"):
+    with pytest.raises(LookupError, match=r"no recipe 'nothing'; there are fast_test, ring_fixture, ring_housing"):
         find_recipe_file("nothing", tmp_path, config)
     with pytest.raises(LookupError):
         find_recipe_file("../fast_test", tmp_path, config)

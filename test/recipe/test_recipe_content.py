@@ -21,6 +21,8 @@ from inspection_cell.recipe.recipe import Recipe, load_recipe
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,12}", fullmatch=True)
 METRES = st.floats(-2, 2, allow_nan=False)
 POSITIVE = st.floats(1e-4, 100, allow_nan=False)
+INSPECTION_NAMES = NAMES.filter(lambda name: name not in ("wide", "wide_b"))
+WIDE = st.sampled_from([["wide"], ["wide", "wide_b"], ["wide_b", "wide"]])
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
@@ -36,7 +38,9 @@ def poses(draw: st.DrawFn) -> dict[str, Any]:
 def recipes(draw: st.DrawFn) -> dict[str, Any]:
     """The content of a valid recipe file: any mixture of checks, grasps and views."""
     grasps = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
-    inspection = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True).filter(lambda n: "wide" not in n))
+    inspection = draw(
+        st.lists(NAMES, min_size=1, max_size=4, unique=True).filter(lambda n: not {"wide", "wide_b"} & set(n))
+    )
     content: dict[str, Any] = {
         "format": 1,
         "name": draw(NAMES),
@@ -46,9 +50,12 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "grasps": [{"name": g, "width_m": draw(st.floats(1e-3, 0.1)), "T_tool_part": draw(poses())} for g in grasps],
         "viewpoints": [
             {"name": "wide", "camera": "wide", "T_part_camera": draw(poses())},
+            {"name": "wide_b", "camera": "wide", "T_part_camera": draw(poses())},
             *({"name": v, "T_part_camera": draw(poses())} for v in inspection),
         ],
-        "views": {g: ["wide", *draw(st.lists(st.sampled_from(inspection), unique=True, min_size=1))] for g in grasps},
+        "views": {
+            g: [*draw(WIDE), *draw(st.lists(st.sampled_from(inspection), unique=True, min_size=1))] for g in grasps
+        },
         "imaging": {"wide": {"exposure_s": 0.01}, "inspection": {"exposure_s": draw(st.floats(1e-4, 1))}},
     }
     if draw(st.booleans()):
@@ -61,14 +68,27 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             content["anomaly"] = {"size": draw(st.sampled_from([128, 256, 512, 1024]))}
             if draw(st.booleans()):
-                views = [f"{g}/{v}" for g in grasps for v in content["views"][g] if v != "wide"]
+                views = [f"{g}/{v}" for g in grasps for v in content["views"][g] if v not in ("wide", "wide_b")]
                 limits = sorted(draw(POSITIVE) for _ in range(3))
                 content["anomaly"]["models"] = {v: draw(HASHES) for v in views}
                 content["anomaly"]["limits"] = dict(zip(("uncertain", "defect", "critical"), limits, strict=True))
     if draw(st.booleans()):
+        return content | on_the_arm(content, draw(poses()))
+    if draw(st.booleans()):
         low, high = sorted((draw(POSITIVE), draw(POSITIVE)))
         content["weight"] = {"nominal_g": draw(POSITIVE), "uncertain_g": low, "defect_g": high}
     return content
+
+
+def on_the_arm(content: dict[str, Any], pose: dict[str, Any]) -> dict[str, Any]:
+    """What changes where the arm carries the camera: the first grasp becomes the fixture."""
+    held = content["grasps"][0]["name"]
+    fixture = {"name": held, "T_world_part": pose}
+    changes = {"mounting": "camera_in_hand", "grasps": [], "fixture": fixture, "views": {held: content["views"][held]}}
+    if models := content.get("anomaly", {}).get("models"):
+        of_fixture = {view: sha for view, sha in models.items() if view.startswith(f"{held}/")}
+        changes["anomaly"] = content["anomaly"] | {"models": of_fixture}
+    return changes
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -104,9 +124,11 @@ def test_the_plan_expects_everything_the_recipe_asks_for(content: dict[str, Any]
     judged = mode is not Mode.TEACH
     assert {c.view_id for c in of[CheckKind.RECORD]} == set(views)
     assert len(of[CheckKind.WEIGHT]) == (recipe.weight is not None)
-    # Each grasp by its wide view, and each inspection view itself.
-    aligned = len(recipe.grasps) + len(inspection) if recipe.alignment else 0
+    # Each grasp by its wide views, on the last of them, and each inspection view itself.
+    aligned = len(recipe.priors) + len(inspection) if recipe.alignment else 0
     assert len({c.view_id for c in of[CheckKind.ALIGNMENT]}) == len(of[CheckKind.ALIGNMENT]) == aligned
+    last = {f"{held}/{[n for n in recipe.views[held] if n in ('wide', 'wide_b')][-1]}" for held in recipe.priors}
+    assert not recipe.alignment or last <= {c.view_id for c in of[CheckKind.ALIGNMENT]}
     components = len(recipe.presence.components) if recipe.presence else 0
     assert len(of[CheckKind.PRESENCE]) == (components * len(inspection) if judged else 0)
     fitted = recipe.anomaly is not None and recipe.anomaly.limits is not None
@@ -166,7 +188,8 @@ def numbers(content: Any, where: tuple[Any, ...]) -> Any:
 def test_shipped_recipes_have_their_checks(path: Path) -> None:
     recipe = load_recipe(path)
     kinds = {c.kind for c in plan_of(recipe, Mode.TEACH).checks}
-    assert kinds == {CheckKind.RECORD, CheckKind.ALIGNMENT, CheckKind.WEIGHT}, "teaching needs no models"
+    weighed = {CheckKind.WEIGHT} if recipe.mounting == "part_in_hand" else set()
+    assert kinds == {CheckKind.RECORD, CheckKind.ALIGNMENT, *weighed}, "teaching needs no models"
     assert not recipe.commissioned, "models are fitted in the cell, not shipped"
     kinds = {c.kind for c in plan_of(recipe, Mode.SIMULATION).checks}
     assert CheckKind.PRESENCE in kinds and CheckKind.ANOMALY not in kinds

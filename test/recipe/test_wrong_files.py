@@ -35,7 +35,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     lines = str(raised.value).splitlines()
     assert all(line.startswith(f"{path}: field '") for line in lines)
     fields = {line.split("'")[1] for line in lines}
-    assert {"name", "weight.nominal_g", "weight.uncertain_g", "mounting", "part", "grasps", "views"} <= fields
+    assert {"name", "weight.nominal_g", "weight.uncertain_g", "mounting", "part", "viewpoints", "views"} <= fields
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ STEPS = (
     "view:g2/wide",
     "view:g2/top_180",
 )
+ROUND = ("view:fixture/wide_090", "view:fixture/wide_270", "view:fixture/top_135", "view:fixture/top_225")
 BINS = {"good": Disposition.GOOD_BIN, "reject": Disposition.REJECT_BIN, "rework": Disposition.REWORK_BIN}
 
 
@@ -40,6 +41,16 @@ def fitted_recipe() -> Recipe:
     content = load_recipe(share_folder() / "config" / "recipes" / "fast_test.yaml").model_dump(mode="json")
     content["presence"]["model_hash"] = "a" * 64
     content["anomaly"]["models"] = {"g1/top_000": "b" * 64, "g2/top_180": "c" * 64}
+    content["anomaly"]["limits"] = {"uncertain": 1.0, "defect": 2.0, "critical": 10.0}
+    return validate(content, Recipe, "fitted")
+
+
+def camera_arm_recipe() -> Recipe:
+    """A few views of the recipe for a camera on the arm, as commissioning leaves it."""
+    content = load_recipe(share_folder() / "config" / "recipes" / "ring_fixture.yaml").model_dump(mode="json")
+    content["views"] = {"fixture": [step.rpartition("/")[2] for step in ROUND]}
+    content["presence"] |= {"model_hash": "a" * 64, "components": [{"name": "clip_left", "min_judged": 2}]}
+    content["anomaly"]["models"] = {"fixture/top_135": "b" * 64, "fixture/top_225": "c" * 64}
     content["anomaly"]["limits"] = {"uncertain": 1.0, "defect": 2.0, "critical": 10.0}
     return validate(content, Recipe, "fitted")
 
@@ -53,7 +64,8 @@ class StandInCell:
         gates: where -> the call waits there until the event is set, or until it is stopped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: tuple[str, ...] = STEPS) -> None:
+        self.steps = steps
         self.faults: dict[str, Exception] = {}
         self.scores: dict[str, float] = {}
         self.gates: dict[str, threading.Event] = {}
@@ -126,7 +138,7 @@ class StandInCell:
 
     def prepare(self, recipe: Recipe) -> tuple[str, ...]:
         self._at("prepare")
-        return STEPS
+        return self.steps
 
     def obstacle(self) -> Reason | None:
         return self.obstacle_now
@@ -192,10 +204,10 @@ class StandInCell:
 class Bench:
     """A controller with a real record store on disk and the stand-in cell around it."""
 
-    def __init__(self, folder: Path, mode: Mode = Mode.SIMULATION) -> None:
+    def __init__(self, folder: Path, mode: Mode = Mode.SIMULATION, camera_arm: bool = False) -> None:
         self.folder = folder
-        self.recipe = fitted_recipe()
-        self.cell = StandInCell()
+        self.recipe = camera_arm_recipe() if camera_arm else fitted_recipe()
+        self.cell = StandInCell(ROUND if camera_arm else STEPS)
         self.store = RecordStore.in_folder(folder)
         self.controller = self._controller(mode)
 

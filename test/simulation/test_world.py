@@ -13,14 +13,17 @@ from multiprocessing.connection import Client
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from simulation_cell import CAMERA, GRASPS, INFEED, VIEWPOINTS, T_world_tool_for, world_config
+from simulation_cell import CAMERA, GRASPS, INFEED, PART_FOLDER, VIEWPOINTS, T_world_tool_for, world_config
 
-from inspection_cell.core.poses import inverse, make_pose, rotation_angle
+from inspection_cell.cad.assembly import load_assembly
+from inspection_cell.core.poses import inverse, make_pose, rotation_angle, transform
 from inspection_cell.core.verdict import Disposition
 from inspection_cell.simulation.client import WorldClient, WorldLost
-from inspection_cell.simulation.config import CameraSpec
+from inspection_cell.simulation.config import CameraSpec, pose_rows
+from inspection_cell.simulation.demo_part import CAD_FILE
 from inspection_cell.simulation.server import key_path
 from inspection_cell.simulation.truth import make_part
+from inspection_cell.simulation.world import World
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +77,48 @@ def test_a_part_goes_through_the_cell(world, config):
     assert world.part() == part
 
 
-def test_the_hand_holds_the_part_a_little_off(world):
+def test_the_hand_holds_the_part_anywhere_within_its_bounds(world, config):
+    bound_m, bound_deg = config.part_offset_m, config.part_offset_deg
+    centre = load_assembly(PART_FOLDER / CAD_FILE).centre
     offsets = []
-    for seed in range(20):
+    for seed in range(60):
         world.present_part(make_part("S", seed))
         world.open(0.036)
         assert pick(world, GRASPS[0]) > 0
         offsets.append(GRASPS[0] @ world.T_tool_part())
-    shifts = np.array([T[:3, 3] for T in offsets])
+    shifts = np.array([transform(T, centre[None])[0] - centre for T in offsets])
     turns = np.degrees([rotation_angle(T[:3, :3]) for T in offsets])
-    assert 0.0002 < shifts.std() < 0.0006
-    assert 0.4 < turns.mean() < 1.8
+    # Of a ball's volume half lies beyond 0.79 of its radius.
+    for distances, bound in ((np.linalg.norm(shifts, axis=1), bound_m), (turns, bound_deg)):
+        assert distances.max() <= bound * (1 + 1e-6)
+        assert 0.7 * bound < np.median(distances) < 0.88 * bound
+    assert np.all(shifts.min(axis=0) < -0.6 * bound_m) and np.all(shifts.max(axis=0) > 0.6 * bound_m)
     world.present_part(make_part("S", 3))
     world.open(0.036)
     pick(world, GRASPS[0])
     assert np.allclose(GRASPS[0] @ world.T_tool_part(), offsets[3])
+
+
+def test_a_camera_on_the_tool_looks_at_parts_that_lie_off_their_place(config):
+    T_tool_camera = make_pose(None, (0.08, 0.0, -0.02))
+    pose = {"on_tool": True, "T_world_camera": pose_rows(T_tool_camera)}
+    camera = config.cameras["inspection"].model_copy(update=pose)
+    alone = World(config.model_copy(update={"grasps": (), "cameras": {"inspection": camera}}))
+    middles = []
+    try:
+        alone.set_light({"ring": 1.0})
+        for tool_at in (INFEED @ VIEWPOINTS[0] @ inverse(T_tool_camera), np.eye(4)):
+            alone.set_tool(tool_at)
+            for seed in (1, 2):
+                alone.present_part(make_part("S", seed))
+                bright = alone.expose("inspection", 0.008, 0.0) > 60
+                middles.append(np.argwhere(bright).mean(axis=0) if bright.mean() > 0.05 else None)
+        assert alone.grip(0.012, 20.0) == 0.0 and alone.disposition() is Disposition.INFEED
+    finally:
+        alone.close()
+    near, other, *elsewhere = middles
+    assert elsewhere == [None, None]
+    assert 2 < np.linalg.norm(near - other) < 100, "each part lies a little elsewhere"
 
 
 def test_jaws_close_to_nothing_away_from_the_part(world):

@@ -64,7 +64,8 @@ class CollisionChecker:
             self._add(box.name, coal.Box(*box.size_m), 0, box.T_world_box)
         for name, camera in scene.cameras.items():
             centre = make_pose(None, (0.0, 0.0, camera.housing_front_m - camera.housing_m[2] / 2))
-            self._add(f"camera_{name}", coal.Box(*camera.housing_m), 0, camera.T_world_camera @ centre)
+            joint, T_joint_camera = self._on(kinematics, camera.pose) if camera.on_tool else (0, camera.pose)
+            self._add(f"camera_{name}", coal.Box(*camera.housing_m), joint, T_joint_camera @ centre)
         self._add_part(scene, kinematics, part)
         self._pair_up(scene, part)
         self._free = self._request(margin)
@@ -81,12 +82,17 @@ class CollisionChecker:
         self._geometry.addGeometryObject(placed)
         self._bodies.append(_Body(name, joint, False))
 
+    def _on(self, kinematics: Kinematics, T_tool_thing: Pose) -> tuple[int, Pose]:
+        """The joint that the tool hangs on, and the pose in its frame of a thing that the tool carries."""
+        tool = self._model.frames[kinematics.tool_id]
+        return int(tool.parentJoint), tool.placement.homogeneous @ T_tool_thing
+
     def _add_part(self, scene: SceneConfig, kinematics: Kinematics, part: PartState) -> None:
         shape = coal.Cylinder(scene.part.radius_m, scene.part.height_m)
         centre = make_pose(None, (0.0, 0.0, scene.part.height_m / 2))
         if part.T_tool_part is not None:
-            tool = self._model.frames[kinematics.tool_id]
-            self._add(PART, shape, int(tool.parentJoint), tool.placement.homogeneous @ part.T_tool_part @ centre)
+            joint, T_joint_part = self._on(kinematics, part.T_tool_part)
+            self._add(PART, shape, joint, T_joint_part @ centre)
         elif part.T_world_part is not None:
             self._add(PART, shape, 0, part.T_world_part @ centre)
 
