@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -16,10 +16,18 @@ from inspection_cell.alignment.coarse import coarse_poses
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
 from inspection_cell.alignment.gradients import SHARP_PX, GradientImage, gradient_image, step_width
-from inspection_cell.alignment.hypotheses import SCORE_PX, distinct, out_of_ruts, tournament
-from inspection_cell.alignment.judge import LIMITS, TIGHT_PX, AlignmentLimits, edge_fault, pose_fault, spread_fault
-from inspection_cell.alignment.refine import Fit, covariance
-from inspection_cell.cad.assembly import Assembly, Component
+from inspection_cell.alignment.hypotheses import SCORE_PX, best_turned, distinct, out_of_ruts, tournament
+from inspection_cell.alignment.judge import (
+    LIMITS,
+    TIGHT_PX,
+    AlignmentLimits,
+    Evidence,
+    edge_fault,
+    pose_fault,
+    spread_fault,
+)
+from inspection_cell.alignment.refine import covariance
+from inspection_cell.cad.assembly import Component
 from inspection_cell.cad.distortion import undistorted_crop
 from inspection_cell.cad.visibility import Box, projected_box
 from inspection_cell.core.camera_model import CameraModel
@@ -136,9 +144,30 @@ def align(
     fit = matched(pose, sight, dense, last)
     bias_px = EDGE_BIAS_PX / last.scale**1.5  # the smaller the scale, the more edges of the CAD merge
     spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, information)
-    agreement = profile.agreeing(AGREEING_PX / last.scale)
-    return _judged(
-        pose, fit, agreement, spread, runner_up, prior, assembly, prior_bound, limits, last.scale, clipped, camera
+    quality = fit.matched(MATCH_PX / last.scale)
+    sharpness = fit.matched(TIGHT_PX / last.scale) / max(quality, 1e-9)
+    evidence = Evidence(quality, sharpness, profile.agreeing(AGREEING_PX / last.scale), runner_up)
+    if evidence.tight < limits.doubtful:
+        near = dense.seen_from(pose, pinhole).thinned(HYPOTHESIS_SAMPLES)
+        turned = best_turned(pose, pinhole, near, last, information, part, prior_bound[1])
+        evidence = replace(evidence, beyond=turned)
+    reason = (
+        edge_fault(evidence, limits)
+        or pose_fault(pose, spread, prior, assembly.centre, prior_bound, limits.bound_factor, limits.spread_of_bound)
+        or spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius)
+    )
+    edges = np.nan_to_num(fit.pixels) + np.array(clipped[:2], float)
+    return AlignmentEstimate(
+        T_camera_part=pose,
+        covariance=spread,
+        quality=quality,
+        sharpness=sharpness,
+        agreement=evidence.agreement,
+        residual_px=fit.rms(MATCH_PX / last.scale),
+        accepted=not reason,
+        reason=reason,
+        edges=_distorted(edges, camera) if np.any(camera.distortion) else edges,
+        edge_residuals=fit.residuals,
     )
 
 
@@ -150,37 +179,6 @@ def _sharp_gradients(grey: NDArray[np.float32], scale: float) -> tuple[GradientI
         return gradients, width_px
     gradients = gradient_image(grey, scale * SHARP_PX / width_px)
     return gradients, min(step_width(gradients), BLURRED_PX)
-
-
-def _judged(
-    pose: Pose,
-    fit: Fit,
-    agreement: float,
-    spread: NDArray[np.float64],
-    runner_up: float,
-    prior: Pose,
-    assembly: Assembly,
-    bound: tuple[float, float],
-    limits: AlignmentLimits,
-    scale: float,
-    box: Box,
-    camera: CameraModel,
-) -> AlignmentEstimate:
-    quality = fit.matched(MATCH_PX / scale)
-    sharpness = fit.matched(TIGHT_PX / scale) / quality if quality > 0 else 0.0
-    near = np.abs(np.nan_to_num(fit.residuals, nan=np.inf)) < MATCH_PX / scale
-    residual = float(np.sqrt(np.mean(fit.residuals[near] ** 2))) if near.any() else math.nan
-    reason = (
-        edge_fault(quality, sharpness, agreement, runner_up, limits)
-        or pose_fault(pose, spread, prior, assembly.centre, bound, limits.bound_factor, limits.spread_of_bound)
-        or spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius)
-    )
-    edges = np.nan_to_num(fit.pixels) + np.array(box[:2], float)
-    if np.any(camera.distortion):
-        edges = _distorted(edges, camera)
-    return AlignmentEstimate(
-        pose, spread, quality, sharpness, agreement, residual, not reason, reason, edges, fit.residuals
-    )
 
 
 def _distorted(pixels: NDArray[np.float64], camera: CameraModel) -> NDArray[np.float64]:

@@ -62,6 +62,9 @@ class PartEdges:
             for name in ("ends", "normals", "points", "sharp")
         )
         self._owner = np.repeat(np.arange(len(models)), [len(m.sharp) for m in models])
+        vertices = np.concatenate([component.vertices for component in assembly.components])
+        self.axes = np.linalg.eigh(np.cov(vertices.T))[1]
+        """(3, 3) columns: the part's principal axes."""
         self._surfaces = [(*_surface(c), bool(joined(c).is_volume)) for c in assembly.components]
 
     def visible(

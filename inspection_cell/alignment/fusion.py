@@ -16,7 +16,7 @@ from inspection_cell.alignment.depth_estimate import DepthEstimate, DepthLimits
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import SAMPLES, Sight
-from inspection_cell.alignment.judge import LIMITS, AlignmentLimits, edge_fault
+from inspection_cell.alignment.judge import LIMITS, AlignmentLimits, Evidence, edge_fault
 from inspection_cell.alignment.multiview import far_apart, joined
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component
@@ -131,5 +131,5 @@ def fused(
 
 def _found(edges: AlignmentEstimate, limits: AlignmentLimits) -> bool:
     """Whether the part's edges are in the picture, although maybe more than one pose fits them."""
-    missing = edge_fault(edges.quality, edges.sharpness, edges.agreement, 0.0, limits)
+    missing = edge_fault(Evidence(edges.quality, edges.sharpness, edges.agreement), limits)
     return not missing and bool(np.all(np.isfinite(edges.covariance)))

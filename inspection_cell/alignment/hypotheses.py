@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.alignment import kernel
-from inspection_cell.alignment.edges import EdgeSamples
+from inspection_cell.alignment.edges import EdgeSamples, PartEdges
 from inspection_cell.alignment.gradients import GradientImage
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, make_pose, rotation_from_vector, transform
@@ -18,6 +18,9 @@ KEPT = (6, 4, 2)
 WIDTHS = ((3.0, (3.0, 2.0)), (2.0, (2.0, 1.5)))
 SCORE_PX = 1.5
 RUT_PX = 2.5
+TURN_PX = 3.0
+TURNS = 4.0
+MOST_TURN_RAD = math.radians(30.0)
 
 
 def tournament(
@@ -55,6 +58,34 @@ def out_of_ruts(
     near = _steps_from(ranked[0][1], camera, RUT_PX / gradients.scale, centre, radius_m)
     best = max([ranked[0], *_refined(near, camera, samples, gradients, information)], key=lambda item: item[0])
     return [best, *ranked[1:]]
+
+
+def best_turned(
+    pose: Pose,
+    camera: CameraModel,
+    samples: EdgeSamples,
+    gradients: GradientImage,
+    information: NDArray[np.float64],
+    part: PartEdges,
+    bound_rad: float,
+) -> float:
+    """The best score beyond the prior's bound, of poses turned about the part's axes, as a fraction of the pose's own.
+
+    A nearly round part fits well however it is turned; then the place of its few features decides, and if they are
+    not where the pose puts them they may be farther round than it was allowed to look.
+
+    Args:
+        samples: visible at the pose.
+    """
+    centre = part.assembly.centre
+    step = TURN_PX / gradients.scale * transform(pose, centre[None])[0, 2] / camera.matrix[0, 0] / part.assembly.radius
+    angles = np.arange(bound_rad, min(TURNS * bound_rad, MOST_TURN_RAD) + step, step)
+    turned = []
+    for axis, sign, angle in itertools.product(part.axes.T, (-1.0, 1.0), angles):
+        rotation = rotation_from_vector(sign * angle * axis)
+        turned.append(pose @ make_pose(rotation, centre - rotation @ centre))
+    own = _refined([pose], camera, samples, gradients, information)[0][0]
+    return _refined(turned, camera, samples, gradients, information)[0][0] / max(own, 1e-9)
 
 
 def _refined(

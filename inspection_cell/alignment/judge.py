@@ -21,6 +21,7 @@ class AlignmentLimits:
         quality: fraction of the visible edges found within 2 px.
         consistency: mean of the estimate's sharpness and agreement; wrong CAD 3 % longer than the part reaches 0.5.
         tight: fraction of the visible edges found within 0.7 px.
+        doubtful: of the visible edges, if no more than this fraction is in its place, poses beyond the bound are tried.
         runner_up: a distinctly different pose must score less than this fraction of the best.
         bound_factor: how far beyond the prior's bound an estimate may lie.
         spread_of_bound: largest standard deviation, as a fraction of the prior's bound.
@@ -30,6 +31,7 @@ class AlignmentLimits:
     quality: float = 0.3
     consistency: float = 0.525
     tight: float = 0.25
+    doubtful: float = 0.45
     runner_up: float = 0.9
     bound_factor: float = 1.25
     spread_of_bound: float = 0.4
@@ -39,18 +41,40 @@ class AlignmentLimits:
 LIMITS = AlignmentLimits()
 
 
-def edge_fault(quality: float, sharpness: float, agreement: float, runner_up: float, limits: AlignmentLimits) -> str:
-    """What the edges say against an estimate; empty for nothing."""
-    tight = quality * sharpness
-    consistency = (sharpness + agreement) / 2
-    if quality < limits.quality:
-        return f"only {quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
+@dataclass(frozen=True)
+class Evidence:
+    """What the picture says about a pose; all 0 to 1, and as in AlignmentEstimate.
+
+    Attributes:
+        runner_up, beyond: the best scores of distinctly different poses within and beyond the prior's bound, as
+            fractions of the pose's own; 0 where none was tried.
+    """
+
+    quality: float
+    sharpness: float
+    agreement: float
+    runner_up: float = 0.0
+    beyond: float = 0.0
+
+    @property
+    def tight(self) -> float:
+        """Fraction of the visible edges in their place, within 0.7 px."""
+        return self.quality * self.sharpness
+
+
+def edge_fault(seen: Evidence, limits: AlignmentLimits) -> str:
+    """What the picture says against a pose; empty for nothing."""
+    consistency = (seen.sharpness + seen.agreement) / 2
+    if seen.quality < limits.quality:
+        return f"only {seen.quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
     if consistency < limits.consistency:
         return f"the found edges do not line up: consistency {consistency:.2f}, {limits.consistency:.2f} is needed"
-    if tight < limits.tight:
-        return f"only {tight:.0%} of the visible edges lie within {TIGHT_PX} px, {limits.tight:.0%} are needed"
-    if runner_up > limits.runner_up:
-        return f"another pose fits as well: it scores {runner_up:.0%} of the best"
+    if seen.tight < limits.tight:
+        return f"only {seen.tight:.0%} of the visible edges lie within {TIGHT_PX} px, {limits.tight:.0%} are needed"
+    if seen.beyond > 1.0:
+        return f"a pose beyond the prior's bound fits better: it scores {seen.beyond:.0%} of the best within"
+    if seen.runner_up > limits.runner_up:
+        return f"another pose fits as well: it scores {seen.runner_up:.0%} of the best"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,11 @@ class Fit:
     def matched(self, within_px: float) -> float:
         """Fraction of all samples with an edge this near, 0 to 1."""
         return float(np.mean(np.abs(np.nan_to_num(self.residuals, nan=np.inf)) < within_px))
+
+    def rms(self, within_px: float) -> float:
+        """Root mean square of the residuals below this, pixels; NaN where there are none."""
+        near = self.residuals[np.abs(np.nan_to_num(self.residuals, nan=np.inf)) < within_px]
+        return float(np.sqrt(np.mean(near**2))) if len(near) else math.nan
 
 
 def fit_at(T_camera_part: Pose, camera: CameraModel, samples: EdgeSamples, lines: NDArray[np.float64]) -> Fit:
