@@ -116,6 +116,7 @@ def align(
     sight = Sight(part, pinhole, hidden, occluders)
     seen = kernel.THREADS.submit(sight.edges, prior, SAMPLES)
     last, width_px = _sharp_gradients(grey, finest)
+    blurred = last.scale < finest
     coarsest = min(last.scale, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
     scales = coarsest, math.sqrt(coarsest * last.scale)
     pyramid = [*kernel.THREADS.map(lambda scale: gradient_image(grey, scale), scales), last]
@@ -154,7 +155,7 @@ def align(
     reason = (
         edge_fault(evidence, limits)
         or pose_fault(pose, spread, prior, assembly.centre, prior_bound, limits.bound_factor, limits.spread_of_bound)
-        or spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius)
+        or (spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius) if blurred else "")
     )
     edges = np.nan_to_num(fit.pixels) + np.array(clipped[:2], float)
     return AlignmentEstimate(

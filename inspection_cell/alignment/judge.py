@@ -25,7 +25,8 @@ class AlignmentLimits:
         runner_up: a distinctly different pose must score less than this fraction of the best.
         bound_factor: how far beyond the prior's bound an estimate may lie.
         spread_of_bound: largest standard deviation, as a fraction of the prior's bound.
-        spread_of_size: largest standard deviation of the place in any direction, as a fraction of the part's diameter.
+        spread_of_size: in a blurred picture, largest standard deviation of the place in any direction, as a fraction of
+            the part's diameter: what blur adds is known less well than the rest.
     """
 
     quality: float = 0.3
@@ -115,7 +116,9 @@ def spread_fault(covariance: NDArray[np.float64], centre: NDArray[np.float64], m
     worst = math.sqrt(max(float(np.linalg.eigvalsh(covariance_at(covariance, centre)[:3, :3])[-1]), 0.0))
     if worst <= most_m:
         return ""
-    return f"the place is known to {worst * 1000:.2f} mm only, {most_m * 1000:.2f} mm are needed: is the image blurred?"
+    return (
+        f"the place is known to {worst * 1000:.2f} mm only, {most_m * 1000:.2f} mm are needed: the picture is blurred"
+    )
 
 
 def covariance_at(covariance: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
