@@ -34,9 +34,9 @@ from common import finish, machine, parser, print_table, spread
 from numpy.typing import NDArray
 from rich.progress import track
 
-from inspection_cell.alignment.align import align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.metrics import add
+from inspection_cell.alignment.one_view import align
 from inspection_cell.cad.assembly import Assembly
 from inspection_cell.core.poses import Pose, inverse, transform
 

@@ -37,12 +37,12 @@ from common import finish, machine, parser, print_table
 from numpy.typing import NDArray
 from rich.progress import track
 
-from inspection_cell.alignment.align import align
 from inspection_cell.alignment.depth import align_depth
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.fusion import DepthView, align_with_depth
 from inspection_cell.alignment.metrics import add
+from inspection_cell.alignment.one_view import align
 from inspection_cell.core.poses import Pose, twist_between
 
 ABSENT = ("no part", "wrong part", "wrong CAD")

@@ -49,8 +49,8 @@ from alignment_real_sets import (
 from common import finish, machine, parser, print_table
 from numpy.typing import NDArray
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, make_pose, rotation_angle, rotation_from_vector, transform

@@ -20,13 +20,13 @@ from alignment_real_sets import Frame, RealSequence
 from common import print_table
 from numpy.typing import NDArray
 
-from inspection_cell.alignment.align import align
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface, fit_at
 from inspection_cell.alignment.depth_points import from_picture
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.fusion import DepthView, align_with_depth, estimate_by_depth
 from inspection_cell.alignment.metrics import add
 from inspection_cell.alignment.multiview import far_apart
+from inspection_cell.alignment.one_view import align
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.poses import Pose, inverse
 

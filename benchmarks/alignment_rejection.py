@@ -48,9 +48,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.stats import beta
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.metrics import add
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.alignment.picture import alignment_picture
 from inspection_cell.cad.assembly import Assembly
 from inspection_cell.core.camera_model import CameraModel

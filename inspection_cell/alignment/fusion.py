@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.depth import NOISE, align_cloud, align_depth
 from inspection_cell.alignment.depth_estimate import LIMITS as DEPTH_LIMITS
 from inspection_cell.alignment.depth_estimate import DepthEstimate, DepthLimits
@@ -18,6 +17,7 @@ from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import SAMPLES, Sight
 from inspection_cell.alignment.judge import LIMITS, AlignmentLimits, Evidence, edge_fault
 from inspection_cell.alignment.multiview import far_apart, joined
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel

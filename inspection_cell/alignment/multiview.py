@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.judge import LIMITS, AlignmentLimits
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, inverse, perturb, rotation_angle, transform, twist_between

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.alignment.align import MATCH_PX, AlignmentEstimate
+from inspection_cell.alignment.one_view import MATCH_PX, AlignmentEstimate
 from inspection_cell.alignment.roi import Roi
 
 FOUND = (0, 220, 0)

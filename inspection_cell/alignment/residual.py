@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.cad.assembly import Component
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose

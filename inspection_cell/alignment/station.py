@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from inspection_cell.alignment.align import AlignmentEstimate, align
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.multiview import JointEstimate, join
+from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.alignment.picture import alignment_picture
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Component, load_assembly

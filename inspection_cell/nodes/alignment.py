@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rclpy.node import Parameter
 from sensor_msgs.msg import CompressedImage
 
-from inspection_cell.alignment.align import AlignmentEstimate
+from inspection_cell.alignment.one_view import AlignmentEstimate
 from inspection_cell.alignment.station import AlignmentStation, WideView
 from inspection_cell.core.plan import CameraRole, CheckKind, InspectionPlan, wide_views
 from inspection_cell.core.reasons import Code, Reason

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shaded import CAMERA, errors, picture, prior_of, renderer_of, viewpoint
 
-from inspection_cell.alignment.align import align
 from inspection_cell.alignment.depth import align_cloud, align_depth
 from inspection_cell.alignment.depth_fit import DepthNoise, PartSurface
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.fusion import DepthView, align_with_depth, estimate_by_depth, fused
 from inspection_cell.alignment.multiview import joined
+from inspection_cell.alignment.one_view import align
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.core.camera_model import CameraModel

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shaded import CAMERA, errors, picture, prior_of, viewpoint
 
-from inspection_cell.alignment.align import align
 from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.one_view import align
 from inspection_cell.alignment.picture import FOUND, alignment_picture
 from inspection_cell.alignment.residual import refined_in_view
 from inspection_cell.cad.assembly import Assembly
