@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inspection_cell.alignment import kernel
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.mesh import edge_model, joined
+from inspection_cell.cad.symmetry import Axis, symmetry_poses
 from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.poses import Pose, transform
 
@@ -52,10 +53,17 @@ class EdgeSamples:
 class PartEdges:
     """An assembly's edges, and its surfaces, which say which edges are hidden. Safe to use from any thread."""
 
-    def __init__(self, assembly: Assembly) -> None:
-        """Raises RuntimeError where the compiled loops are missing."""
+    def __init__(self, assembly: Assembly, axes: Sequence[Axis] = ()) -> None:
+        """`axes`: about which the part looks the same, as `find_axes` finds them.
+
+        Raises:
+            RuntimeError: the compiled loops are missing.
+            SymmetryError: the axes generate no finite group of turns.
+        """
         kernel.library()  # said here, before any view is waited for
         self.assembly = assembly
+        self.symmetries = symmetry_poses(axes, assembly) if axes else np.eye(4)[None]
+        """(k, 4, 4) T_part_part: all turns that leave the part as it was, the identity first."""
         models = [edge_model(component) for component in assembly.components]
         self._ends, self._normals, self._points, self._sharp = (
             np.ascontiguousarray(np.concatenate([getattr(m, name) for m in models]))

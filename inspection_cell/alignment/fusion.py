@@ -115,7 +115,19 @@ def fused(
         seen = Sight(part, pinhole, hidden, occluders).edges(by_depth, SAMPLES)
         pixels = camera.project(transform(by_depth, seen.points))
         lost = np.full(len(pixels), np.nan)
-        return AlignmentEstimate(by_depth, depth.covariance, depth.quality, 0.0, 0.0, math.nan, True, "", pixels, lost)
+        return replace(
+            edges,
+            T_camera_part=by_depth,
+            covariance=depth.covariance,
+            quality=depth.quality,
+            sharpness=0.0,
+            agreement=0.0,
+            residual_px=math.nan,
+            accepted=True,
+            reason="",
+            edges=pixels,
+            edge_residuals=lost,
+        )
     poses = [edges.T_camera_part, by_depth]
     pose, covariance, disagreement = joined(poses, [edges.covariance, depth.covariance])
     if disagreement <= 1:

@@ -85,7 +85,25 @@ def best_turned(
         rotation = rotation_from_vector(sign * angle * axis)
         turned.append(pose @ make_pose(rotation, centre - rotation @ centre))
     own = _refined([pose], camera, samples, gradients, information)[0][0]
-    return _refined(turned, camera, samples, gradients, information)[0][0] / max(own, 1e-9)
+    others = _refined(turned, camera, samples, gradients, information)
+    score, _ = next(iter(rivals(others, pose, part, camera, samples, 2 * SCORE_PX / gradients.scale)), (0.0, pose))
+    return score / max(own, 1e-9)
+
+
+def rivals(
+    ranked: list[tuple[float, Pose]],
+    pose: Pose,
+    part: PartEdges,
+    camera: CameraModel,
+    samples: EdgeSamples,
+    apart_px: float,
+) -> list[tuple[float, Pose]]:
+    """Those that look different from a pose and from all that are the same for a symmetric part."""
+    points = samples.thinned(40).points
+    same = np.stack([camera.project(transform(pose @ turn, points)) for turn in part.symmetries])
+    seen = [camera.project(transform(other, points)) for _, other in ranked]
+    apart = [np.linalg.norm(np.nan_to_num(same - own, nan=1e4), axis=2).mean(axis=1).min() for own in seen]
+    return [item for item, px in zip(ranked, apart, strict=True) if px > apart_px]
 
 
 def _refined(
@@ -106,7 +124,7 @@ def _refined(
         )
 
     scored = list(kernel.THREADS.map(refined, poses))
-    return distinct(sorted(scored, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)
+    return _distinct(sorted(scored, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)
 
 
 def _steps_from(
@@ -125,7 +143,7 @@ def _steps_from(
     return poses
 
 
-def distinct(
+def _distinct(
     ranked: list[tuple[float, Pose]], camera: CameraModel, samples: EdgeSamples, apart_px: float
 ) -> list[tuple[float, Pose]]:
     """Without the poses that look as a better one does."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inspection_cell.core.poses import Pose, inverse, is_pose, rotation_angle, transform
 
 TIGHT_PX = 0.7
+BETTER = 1.05
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def edge_fault(seen: Evidence, limits: AlignmentLimits) -> str:
         return f"the found edges do not line up: consistency {consistency:.2f}, {limits.consistency:.2f} is needed"
     if seen.tight < limits.tight:
         return f"only {seen.tight:.0%} of the visible edges lie within {TIGHT_PX} px, {limits.tight:.0%} are needed"
-    if seen.beyond > 1.0:
+    if seen.beyond > BETTER:
         return f"a pose beyond the prior's bound fits better: it scores {seen.beyond:.0%} of the best within"
     if seen.runner_up > limits.runner_up:
         return f"another pose fits as well: it scores {seen.runner_up:.0%} of the best"

@@ -16,7 +16,7 @@ from inspection_cell.alignment.coarse import coarse_poses
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
 from inspection_cell.alignment.gradients import SHARP_PX, GradientImage, gradient_image, step_width
-from inspection_cell.alignment.hypotheses import SCORE_PX, best_turned, distinct, out_of_ruts, tournament
+from inspection_cell.alignment.hypotheses import SCORE_PX, best_turned, out_of_ruts, rivals, tournament
 from inspection_cell.alignment.judge import (
     LIMITS,
     TIGHT_PX,
@@ -58,6 +58,7 @@ class AlignmentEstimate:
         agreement: 0 to 1, fraction of the edges whose grey levels, explained by the CAD's edges, lie within 0.5 px.
         residual_px: root mean square distance of the found edges; NaN where none was found.
         accepted: only an accepted estimate may be used; `reason` says why not.
+        symmetries: (k, 4, 4) T_part_part, turns that leave the part as it was, the identity first.
         edges: (n, 2) pixels of the image, the projected edges; `edge_residuals` (n,), NaN where no edge was found.
     """
 
@@ -69,8 +70,14 @@ class AlignmentEstimate:
     residual_px: float
     accepted: bool
     reason: str
+    symmetries: NDArray[np.float64]
     edges: NDArray[np.float64]
     edge_residuals: NDArray[np.float64]
+
+    @property
+    def equivalents(self) -> NDArray[np.float64]:
+        """(k, 4, 4) all poses T_camera_part that are the same for a symmetric part, the estimate first."""
+        return self.T_camera_part @ self.symmetries
 
 
 def align(
@@ -139,7 +146,7 @@ def align(
     # Compared only now: at the coarser step a pose on its way to the best one may still look like another.
     found.sort(key=lambda item: -item[0])
     score, pose, dense, _ = found[0]
-    others = distinct([(s, p) for s, p, *_ in found], pinhole, dense, 2 * SCORE_PX / last.scale)[1:]
+    others = rivals([(s, p) for s, p, *_ in found], pose, part, pinhole, dense, 2 * SCORE_PX / last.scale)
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
     pose, profile = sharpened(pose, sight, dense, last, width_px, information)
     fit = matched(pose, sight, dense, last)
@@ -167,6 +174,7 @@ def align(
         residual_px=fit.rms(MATCH_PX / last.scale),
         accepted=not reason,
         reason=reason,
+        symmetries=part.symmetries,
         edges=_distorted(edges, camera) if np.any(camera.distortion) else edges,
         edge_residuals=fit.residuals,
     )
@@ -204,7 +212,9 @@ def _input_fault(image: NDArray[np.generic], camera: CameraModel, prior: Pose, b
 def _refused(prior: Pose, reason: str) -> AlignmentEstimate:
     nowhere = np.zeros((0, 2))
     spread = np.diag(np.full(6, np.inf))
-    return AlignmentEstimate(prior, spread, 0.0, 0.0, 0.0, math.nan, False, reason, nowhere, np.zeros(0))
+    return AlignmentEstimate(
+        prior, spread, 0.0, 0.0, 0.0, math.nan, False, reason, np.eye(4)[None], nowhere, np.zeros(0)
+    )
 
 
 def _clipped(box: Box, camera: CameraModel) -> Box | None:
