@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inspection_cell.alignment import kernel
 from inspection_cell.alignment.coarse import coarse_poses
-from inspection_cell.alignment.edges import PartEdges
+from inspection_cell.alignment.edges import EdgeSamples, PartEdges
 from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
 from inspection_cell.alignment.gradients import SHARP_PX, GradientImage, gradient_image, step_width
 from inspection_cell.alignment.hypotheses import SCORE_PX, best_turned, out_of_ruts, rivals, tournament
@@ -103,75 +103,138 @@ def align(
     wrong = _input_fault(pixels, camera, prior, prior_bound)
     if wrong:
         return _refused(prior, wrong)
+    view = _cut_out(pixels, camera, part, prior, prior_bound, hidden, occluders)
+    if isinstance(view, str):
+        return _refused(prior, view)
+    found = _searched(view, part, prior, prior_bound)
+    if isinstance(found, str):
+        return _refused(prior, found)
+    return _judged(found, view, camera, part, prior, prior_bound, limits)
+
+
+@dataclass(frozen=True)
+class _View:
+    """The part of the picture that matters.
+
+    Attributes:
+        grey: (h, w) float32, without lens distortion. corner: its first pixel's column and row in the image.
+        px_per_m: pixels a metre at the prior's distance.
+        information: (6, 6) of the prior.
+    """
+
+    sight: Sight
+    grey: NDArray[np.float32]
+    corner: tuple[int, int]
+    px_per_m: float
+    information: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The best pose. `runner_up`: of its score, what a different pose reaches. `width_px`: of the picture's steps."""
+
+    pose: Pose
+    runner_up: float
+    dense: EdgeSamples
+    gradients: GradientImage
+    width_px: float
+    blurred: bool
+
+
+def _cut_out(
+    pixels: NDArray[Any],
+    camera: CameraModel,
+    part: PartEdges,
+    prior: Pose,
+    bound: tuple[float, float],
+    hidden: Collection[str],
+    occluders: Sequence[Component],
+) -> _View | str:
+    """The picture around the part, wherever the bound allows it to be; or why there is none."""
     assembly = part.assembly
     corners = np.stack(np.meshgrid(*assembly.bounds.T), axis=-1).reshape(-1, 3)
     depth = float(transform(prior, assembly.centre[None])[0, 2])
     if depth <= assembly.radius:
-        return _refused(prior, "the prior puts the part behind or around the camera")
+        return "the prior puts the part behind or around the camera"
     px_per_m = camera.matrix[0, 0] / depth
-    reach_px = (prior_bound[0] + assembly.radius * prior_bound[1]) * px_per_m
-    box = projected_box(corners, prior, camera, reach_px + 8)
+    box = projected_box(corners, prior, camera, (bound[0] + assembly.radius * bound[1]) * px_per_m + 8)
     clipped = _clipped(box, camera) if box is not None else None
     if clipped is None:
-        return _refused(prior, "the prior puts the part outside the image")
+        return "the prior puts the part outside the image"
     crop, pinhole = undistorted_crop(_grey(pixels), camera, *clipped)
-    grey = np.asarray(crop, np.float32)
-    information = np.diag([(2.0 / prior_bound[0]) ** 2] * 3 + [(2.0 / prior_bound[1]) ** 2] * 3)
-
-    part_px = 2 * assembly.radius * px_per_m
-    finest = min(1.0, FINE_LARGEST_PX / part_px)
+    information = np.diag([(2.0 / bound[0]) ** 2] * 3 + [(2.0 / bound[1]) ** 2] * 3)
     sight = Sight(part, pinhole, hidden, occluders)
+    return _View(sight, np.asarray(crop, np.float32), clipped[:2], px_per_m, information)
+
+
+def _searched(view: _View, part: PartEdges, prior: Pose, bound: tuple[float, float]) -> _Found | str:
+    """The best pose within the bound, or why there is none."""
+    sight, assembly, information = view.sight, part.assembly, view.information
+    part_px, reach_px = 2 * assembly.radius * view.px_per_m, (bound[0] + assembly.radius * bound[1]) * view.px_per_m
+    finest = min(1.0, FINE_LARGEST_PX / part_px)
     seen = kernel.THREADS.submit(sight.edges, prior, SAMPLES)
-    last, width_px = _sharp_gradients(grey, finest)
-    blurred = last.scale < finest
+    last, width_px = _sharp_gradients(view.grey, finest)
     coarsest = min(last.scale, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
     scales = coarsest, math.sqrt(coarsest * last.scale)
-    pyramid = [*kernel.THREADS.map(lambda scale: gradient_image(grey, scale), scales), last]
+    pyramid = [*kernel.THREADS.map(lambda scale: gradient_image(view.grey, scale), scales), last]
     samples = seen.result()
     if len(samples) < FEWEST_SAMPLES:
-        return _refused(prior, f"only {len(samples)} visible edge points are in the image: the part is hardly in view")
-    few = samples.thinned(COARSE_SAMPLES)
-    poses = coarse_poses(prior, pinhole, few, pyramid[0], assembly.centre, assembly.radius, prior_bound)
-    some = samples.thinned(HYPOTHESIS_SAMPLES)
-    ranked = tournament(poses, pinhole, some, pyramid, information)
-    ranked = out_of_ruts(ranked, pinhole, some, last, information, assembly.centre, assembly.radius)
+        return f"only {len(samples)} visible edge points are in the image: the part is hardly in view"
+    few, some = samples.thinned(COARSE_SAMPLES), samples.thinned(HYPOTHESIS_SAMPLES)
+    poses = coarse_poses(prior, sight.camera, few, pyramid[0], assembly.centre, assembly.radius, bound)
+    ranked = tournament(poses, sight.camera, some, pyramid, information)
+    ranked = out_of_ruts(ranked, sight.camera, some, last, information, assembly.centre, assembly.radius)
     found = []
     for rough, hypothesis in ranked:
         if rough < HOPELESS * ranked[0][0]:
             break
         refined = finished(hypothesis, sight, last, information)
         if refined is None:
-            return _refused(prior, "the part leaves the image while it is being aligned")
+            return "the part leaves the image while it is being aligned"
         found.append((refined[2].score(SCORE_PX / last.scale), *refined))
     # Compared only now: at the coarser step a pose on its way to the best one may still look like another.
     found.sort(key=lambda item: -item[0])
     score, pose, dense, _ = found[0]
-    others = rivals([(s, p) for s, p, *_ in found], pose, part, pinhole, dense, 2 * SCORE_PX / last.scale)
+    others = rivals([(s, p) for s, p, *_ in found], pose, part, sight.camera, dense, 2 * SCORE_PX / last.scale)
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
-    pose, profile = sharpened(pose, sight, dense, last, width_px, information)
-    fit = matched(pose, sight, dense, last)
-    bias_px = EDGE_BIAS_PX / last.scale**1.5  # the smaller the scale, the more edges of the CAD merge
-    spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, information)
-    quality = fit.matched(MATCH_PX / last.scale)
-    sharpness = fit.matched(TIGHT_PX / last.scale) / max(quality, 1e-9)
-    evidence = Evidence(quality, sharpness, profile.agreeing(AGREEING_PX / last.scale), runner_up)
+    return _Found(pose, runner_up, dense, last, width_px, last.scale < finest)
+
+
+def _judged(
+    found: _Found,
+    view: _View,
+    camera: CameraModel,
+    part: PartEdges,
+    prior: Pose,
+    bound: tuple[float, float],
+    limits: AlignmentLimits,
+) -> AlignmentEstimate:
+    """The pose to the last fraction of a pixel, with its covariance and whether it may be used."""
+    sight, gradients, assembly, scale = view.sight, found.gradients, part.assembly, found.gradients.scale
+    pose, profile = sharpened(found.pose, sight, found.dense, gradients, found.width_px, view.information)
+    fit = matched(pose, sight, found.dense, gradients)
+    bias_px = EDGE_BIAS_PX / scale**1.5  # the smaller the scale, the more edges of the CAD merge
+    spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, view.information)
+    quality = fit.matched(MATCH_PX / scale)
+    sharpness = fit.matched(TIGHT_PX / scale) / max(quality, 1e-9)
+    evidence = Evidence(quality, sharpness, profile.agreeing(AGREEING_PX / scale), found.runner_up)
     if evidence.tight < limits.doubtful:
-        near = dense.seen_from(pose, pinhole).thinned(HYPOTHESIS_SAMPLES)
-        turned = best_turned(pose, pinhole, near, last, information, part, prior_bound[1])
+        near = found.dense.seen_from(pose, sight.camera).thinned(HYPOTHESIS_SAMPLES)
+        turned = best_turned(pose, sight.camera, near, gradients, view.information, part, bound[1])
         evidence = replace(evidence, beyond=turned)
     reason = (
         edge_fault(evidence, limits)
-        or pose_fault(pose, spread, prior, assembly.centre, prior_bound, limits.bound_factor, limits.spread_of_bound)
-        or (spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius) if blurred else "")
+        or pose_fault(pose, spread, prior, assembly.centre, bound, limits.bound_factor, limits.spread_of_bound)
+        or (spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius) if found.blurred else "")
     )
-    edges = np.nan_to_num(fit.pixels) + np.array(clipped[:2], float)
+    edges = np.nan_to_num(fit.pixels) + np.array(view.corner, float)
     return AlignmentEstimate(
         T_camera_part=pose,
         covariance=spread,
         quality=quality,
         sharpness=sharpness,
         agreement=evidence.agreement,
-        residual_px=fit.rms(MATCH_PX / last.scale),
+        residual_px=fit.rms(MATCH_PX / scale),
         accepted=not reason,
         reason=reason,
         symmetries=part.symmetries,
