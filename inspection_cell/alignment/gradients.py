@@ -25,7 +25,7 @@ GRADIENT_PX = 0.45
 """What the derivative's own kernel adds."""
 SHARP_PX = 1.15
 """Width of a sharp picture's steps, what SMOOTHED_PX adds included."""
-MEASURED = 40_000
+MEASURED = 20_000
 """Pixels that say what is typical."""
 
 
@@ -66,8 +66,9 @@ def gradient_image(grey: NDArray[np.float32], scale: float) -> GradientImage:
     x = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), np.float32)
     y = np.asarray(cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32), np.float32)
     # Clipping moves an edge towards its darker side.
-    saturated = cv2.dilate((grey >= SATURATED).astype(np.uint8), np.ones((3, 3), np.uint8))
-    smooth[saturated > 0] = np.inf
+    if float(grey.max()) >= SATURATED:
+        clipped = cv2.dilate((grey >= SATURATED).astype(np.uint8), np.ones((3, 3), np.uint8))
+        smooth[clipped > 0] = np.inf
     step = max(1, round(math.sqrt(grey.size / MEASURED)))
     typical, strong = np.quantile(np.hypot(x[::step, ::step], y[::step, ::step]), (0.5, STRONG_QUANTILE))
     # Relative to the strong edges, so that a dark picture is searched as a bright one is.

@@ -131,12 +131,19 @@ class _View:
 
 @dataclass(frozen=True)
 class _Found:
-    """The best pose. `runner_up`: of its score, what a different pose reaches. `width_px`: of the picture's steps."""
+    """The best pose.
+
+    Attributes:
+        runner_up: of its score, what a different pose reaches.
+        dense: samples on all edges seen. gradients: of the finest scale, `coarser` of the one before.
+        width_px: of the picture's steps. blurred: whether the finest scale is smaller for it.
+    """
 
     pose: Pose
     runner_up: float
     dense: EdgeSamples
     gradients: GradientImage
+    coarser: GradientImage
     width_px: float
     blurred: bool
 
@@ -197,7 +204,7 @@ def _searched(view: _View, part: PartEdges, prior: Pose, bound: tuple[float, flo
     score, pose, dense, _ = found[0]
     others = rivals([(s, p) for s, p, *_ in found], pose, part, sight.camera, dense, 2 * SCORE_PX / last.scale)
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
-    return _Found(pose, runner_up, dense, last, width_px, last.scale < finest)
+    return _Found(pose, runner_up, dense, last, pyramid[1], width_px, last.scale < finest)
 
 
 def _judged(
@@ -220,7 +227,7 @@ def _judged(
     evidence = Evidence(quality, sharpness, profile.agreeing(AGREEING_PX / scale), found.runner_up)
     if evidence.tight < limits.doubtful:
         near = found.dense.seen_from(pose, sight.camera).thinned(HYPOTHESIS_SAMPLES)
-        turned = best_turned(pose, sight.camera, near, gradients, view.information, part, bound[1])
+        turned = best_turned(pose, sight.camera, near, found.coarser, view.information, part, bound[1])
         evidence = replace(evidence, beyond=turned)
     reason = (
         edge_fault(evidence, limits)
