@@ -6,7 +6,7 @@ upper three rows of T_camera_part, row by row. kernel.py calls these functions; 
 #include "edges.h"
 
 enum { CANDIDATES = 4, MOST_STEPS = 64 };
-int edges_version(void) { return 4; }
+int edges_version(void) { return 5; }
 
 /* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers.
 
@@ -57,11 +57,12 @@ void edges_depth(const double *pose, const pinhole *k, const double *vertices, i
 
 ends, normals: (e, 2, 3); anchors: (e, 3), a point of the edge's faces; sharp, used: (e,). `inverse` is a picture of the
 depth, sx, sy times as large as the image. ruler: e numbers of scratch; which: e of them. Writes up to `count` points,
-pixels and normals across the edge in the image; returns how many. */
+pixels, normals across the edge in the image, and which edge each is on; returns how many. */
 int64_t edges_visible(const double *pose, const pinhole *k, const double *ends, const double *normals, const double *anchors,
                       const uint8_t *sharp, const uint8_t *used, int64_t e, int64_t count, const float *inverse, int64_t w,
                       int64_t h, double sx, double sy, double slack_m, double slack_px, int64_t most_hiding,
-                      double *ruler, int64_t *which, double *points, double *pixels, double *across) {
+                      double *ruler, int64_t *which, double *points, double *pixels, double *across,
+                      int64_t *edge) {
   double eye[3];
   for (int j = 0; j < 3; j++) eye[j] = -(pose[j] * pose[3] + pose[4 + j] * pose[7] + pose[8 + j] * pose[11]);
   int64_t seen = 0;
@@ -118,6 +119,7 @@ int64_t edges_visible(const double *pose, const pinhole *k, const double *ends, 
     pixels[2 * made + 1] = v;
     across[2 * made] = -(v1 - v0) / length;
     across[2 * made + 1] = (u1 - u0) / length;
+    edge[made] = which[at];
     made++;
   }
   return made;

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,13 @@ class EdgeSamples:
         points: (n, 3) float64, metres, part frame.
         pixels: (n, 2) float64, where the pose they were made with puts them.
         normals: (n, 2) float64, unit, across the edge in the image.
+        owners: (n,) int, index of the component whose edge it is.
     """
 
     points: NDArray[np.float64]
     pixels: NDArray[np.float64]
     normals: NDArray[np.float64]
+    owners: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.points)
@@ -42,12 +45,15 @@ class EdgeSamples:
         """At most `count` samples, evenly chosen."""
         if len(self) <= count:
             return self
-        chosen = np.linspace(0, len(self) - 1, count).astype(int)
-        return EdgeSamples(self.points[chosen], self.pixels[chosen], self.normals[chosen])
+        return self.at(np.linspace(0, len(self) - 1, count).astype(int))
+
+    def at(self, chosen: NDArray[Any]) -> EdgeSamples:
+        """Some of them, by index or by a mask."""
+        return EdgeSamples(self.points[chosen], self.pixels[chosen], self.normals[chosen], self.owners[chosen])
 
     def seen_from(self, T_camera_part: Pose, camera: CameraModel) -> EdgeSamples:
         """The same points, from a pose so near that the same edges are seen and hardly turn in the image."""
-        return EdgeSamples(self.points, camera.project(transform(T_camera_part, self.points)), self.normals)
+        return replace(self, pixels=camera.project(transform(T_camera_part, self.points)))
 
 
 class PartEdges:
@@ -99,7 +105,7 @@ class PartEdges:
             kernel.draw(T_camera_part, small, vertices, faces, inverse, closed)
         used = ~np.isin(self._owner, [self.assembly.index(name) for name in hidden])
         edges = self._ends, self._normals, self._points, self._sharp, used
-        found = kernel.visible(
+        points, pixels, normals, edge = kernel.visible(
             T_camera_part,
             camera,
             edges,
@@ -109,7 +115,7 @@ class PartEdges:
             DEPTH_SLACK_PX,
             HIDING_NEIGHBOURS,
         )
-        return EdgeSamples(*found).thinned(count)
+        return EdgeSamples(points, pixels, normals, self._owner[edge]).thinned(count)
 
 
 def _surface(component: Component) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

@@ -20,7 +20,7 @@ from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
 Doubles = NDArray[np.float64]
-VERSION = 4
+VERSION = 5
 """Of edges.c."""
 CANDIDATES = 4
 """Edges kept on a search line."""
@@ -98,7 +98,7 @@ def visible(
     slack_m: float,
     slack_px: float,
     most_hiding: int,
-) -> tuple[Doubles, Doubles, Doubles]:
+) -> tuple[Doubles, Doubles, Doubles, NDArray[np.int64]]:
     """Samples on the edges that face the camera and are not hidden in a picture of 1 / depth.
 
     Args:
@@ -109,20 +109,21 @@ def visible(
         most_hiding: of a sample's 3 x 3 pixels so many may be nearer.
 
     Returns:
-        Points (n, 3), pixels (n, 2), unit normals in the image (n, 2).
+        Points (n, 3), pixels (n, 2), unit normals in the image (n, 2), and the edge that each is on (n,).
     """
     ends, normals, anchors, sharp, used = edges
     rows, ruler, which = rows_of(T), np.empty(len(ends)), np.empty(len(ends), np.int64)
     points, pixels, across = np.empty((count, 3)), np.empty((count, 2)), np.empty((count, 2))
+    edge = np.empty(count, np.int64)
     h, w = inverse.shape
     made = library().edges_visible(
         pointer(rows), pinhole(camera), pointer(ends), pointer(normals), pointer(anchors), pointer(sharp),
         pointer(used), int64(len(ends)), int64(count), pointer(inverse), int64(w), int64(h),
         ctypes.c_double(w / camera.width), ctypes.c_double(h / camera.height), ctypes.c_double(slack_m),
         ctypes.c_double(slack_px), int64(most_hiding), pointer(ruler), pointer(which), pointer(points),
-        pointer(pixels), pointer(across),
+        pointer(pixels), pointer(across), pointer(edge),
     )  # fmt: skip
-    return points[:made], pixels[:made], across[:made]
+    return points[:made], pixels[:made], across[:made], edge[:made]
 
 
 def lines(field: Any, pixels: Doubles, across: Doubles, steps: int) -> Doubles:

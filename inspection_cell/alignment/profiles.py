@@ -163,6 +163,7 @@ def refine_profiles(
     for floor_px, width_px in ROUNDS:
         seen = dense.seen_from(pose, camera)
         offsets = neighbours(seen, chosen, picture.shape)  # type: ignore[arg-type]
-        few = EdgeSamples(seen.points[chosen], seen.pixels[chosen], seen.normals[chosen])
-        pose, fit = fit_profiles(pose, camera, few, offsets, picture, sigma, floor_px, width_px, information)
+        pose, fit = fit_profiles(
+            pose, camera, seen.at(chosen), offsets, picture, sigma, floor_px, width_px, information
+        )
     return pose, fit

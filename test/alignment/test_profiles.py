@@ -48,7 +48,8 @@ def plate(bevel_px: float) -> EdgeSamples:
             points += [np.column_stack([along, np.full_like(along, side * half), 0 * along])]
             normals += [np.tile((0.0, 1.0), (len(along), 1))]
     placed, pose = np.concatenate(points), make_pose(None, (0, 0, DEPTH_M))
-    return EdgeSamples(placed, CAMERA.project(transform(pose, placed)), np.concatenate(normals))
+    pixels = CAMERA.project(transform(pose, placed))
+    return EdgeSamples(placed, pixels, np.concatenate(normals), np.zeros(len(placed), np.intp))
 
 
 def drawn(shift_px: tuple[float, float], grow_px: float, bevel_px: float, levels, sigma: float, rng) -> np.ndarray:
