@@ -103,7 +103,8 @@ def pose_fault(
     if moved > bound_factor * bound[0] or turned > bound_factor * bound[1]:
         return (
             f"{moved * 1000:.2f} mm and {math.degrees(turned):.2f} deg from the prior, "
-            f"beyond its bound of {bound[0] * 1000:.2f} mm and {math.degrees(bound[1]):.2f} deg"
+            f"beyond its bound of {bound[0] * 1000:.2f} mm and {math.degrees(bound[1]):.2f} deg: "
+            "check how the part is held and the camera's calibration"
         )
     spread = covariance_at(covariance, centre)
     place, turn = (math.sqrt(max(float(part.trace()) / 3, 0.0)) for part in (spread[:3, :3], spread[3:, 3:]))
