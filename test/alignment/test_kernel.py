@@ -103,6 +103,9 @@ def test_samples_lie_evenly_on_the_edges_that_are_seen(variant, part, seed):
     )  # fmt: skip
     np.testing.assert_allclose(everything[0], points, atol=1e-9)
     np.testing.assert_allclose(everything[1], pixels, atol=1e-6)
+    start, end = np.moveaxis(part._ends[everything[3]], 1, 0)
+    off = np.linalg.norm(np.cross(everything[0] - start, end - start), axis=1) / np.linalg.norm(end - start, axis=1)
+    assert off.max() < 1e-9, "each sample is on the edge that is named"
     assert len(found) == min(500, len(points))
     np.testing.assert_allclose(CAMERA.project(transform(pose, found.points)), found.pixels, atol=1e-6)
     ahead = CAMERA.project(transform(pose, found.points)) + found.normals
