@@ -70,9 +70,8 @@ def component_offsets(
     Raises:
         ValueError: the pose puts the part outside the image.
     """
-    corners = np.stack(np.meshgrid(*part.assembly.bounds.T), axis=-1).reshape(-1, 3)
     px_per_m = camera.matrix[0, 0] / float(transform(T_camera_part, part.assembly.centre[None])[0, 2])
-    box = projected_box(corners, T_camera_part, camera, reach_m * px_per_m + 8)
+    box = projected_box(part.assembly.corners, T_camera_part, camera, reach_m * px_per_m + 8)
     if box is None:
         raise ValueError("the pose puts the part outside the image")
     crop, pinhole = undistorted_crop(image, camera, *box)

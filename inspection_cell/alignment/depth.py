@@ -21,11 +21,12 @@ from inspection_cell.alignment.depth_fit import (
     information_of,
 )
 from inspection_cell.alignment.depth_points import DepthPoints, from_cloud, from_picture
+from inspection_cell.alignment.judge import prior_fault, prior_information
 from inspection_cell.alignment.refine import tukey
 from inspection_cell.cad.assembly import Assembly, Component
 from inspection_cell.cad.visibility import projected_box
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, inverse, is_pose, perturb, transform, twist_between
+from inspection_cell.core.poses import Pose, inverse, perturb, transform, twist_between
 
 COARSE_SAMPLES = 2000
 MIDDLE_SAMPLES = 4000
@@ -63,11 +64,11 @@ def align_depth(
         return refused(prior, f"the depth picture is {picture.shape}, the camera {camera.height}x{camera.width}")
     if not np.issubdtype(picture.dtype, np.floating):
         return refused(prior, f"the depth picture holds {picture.dtype}: metres as floating-point numbers are needed")
-    wrong = _prior_fault(prior, prior_bound, surface.assembly)
+    wrong = prior_fault(prior, prior_bound, surface.assembly.centre, surface.assembly.radius)
     if wrong:
         return refused(prior, wrong)
     margin_px = _margin(prior, prior_bound, surface.assembly) * camera.matrix[0, 0]
-    box = projected_box(_corners(surface.assembly), prior, camera, margin_px)
+    box = projected_box(surface.assembly.corners, prior, camera, margin_px)
     if box is None:
         return refused(prior, "the prior puts the part behind or around the camera")
     x0, y0 = max(box[0], 0), max(box[1], 0)
@@ -99,13 +100,13 @@ def align_cloud(
     prior, points = np.asarray(T_camera_part_prior, float), np.asarray(cloud)
     if points.ndim != 2 or points.shape[1] != 3 or not np.issubdtype(points.dtype, np.floating):
         return refused(prior, f"the cloud is {points.shape} of {points.dtype}: (n, 3) metres are needed")
-    wrong = _prior_fault(prior, prior_bound, surface.assembly)
+    wrong = prior_fault(prior, prior_bound, surface.assembly.centre, surface.assembly.radius)
     if wrong:
         return refused(prior, wrong)
     near = points[_near(points, prior, prior_bound, surface.assembly)]
     if len(near) < FEWEST_POINTS:
         return refused(prior, _too_few(len(near)))
-    corners = transform(prior, _corners(surface.assembly))
+    corners = transform(prior, surface.assembly.corners)
     across, margin = corners[:, :2] / corners[:, 2:], _margin(prior, prior_bound, surface.assembly)
     measured = from_cloud(near, across.min(axis=0) - margin, across.max(axis=0) + margin)
     return _aligned(measured, surface, prior, prior_bound, noise, limits, hidden, occluders)
@@ -167,7 +168,7 @@ def _aligned(
     occluders: Sequence[Component],
 ) -> DepthEstimate:
     assembly = surface.assembly
-    information = np.diag([(2.0 / bound[0]) ** 2] * 3 + [(2.0 / bound[1]) ** 2] * 3)
+    information = prior_information(bound)
     finest_m = TUKEY_SIGMAS * float(noise.sigma(transform(prior, assembly.centre[None])[:, 2])[0])
     task = _Task(measured, surface, noise, hidden, occluders, finest_m, prior, information)
     samples = task.seen(prior, COARSE_SAMPLES)
@@ -185,14 +186,6 @@ def _aligned(
     others = distinct(scored, samples)[1:]
     runner_up = others[0][0] / max(scored[0][0], 1e-9) if others else 0.0
     return judged(pose, fit, task.known(pose, fit).covariance, runner_up, prior, bound, limits, assembly)
-
-
-def _prior_fault(prior: Pose, bound: tuple[float, float], assembly: Assembly) -> str:
-    if not is_pose(prior):
-        return "the prior is not a finite rigid pose"
-    if not all(np.isfinite(bound)) or min(bound) <= 0:
-        return f"the prior's bound {bound} is not positive and finite"
-    return "" if _in_front(prior, assembly) else "the prior puts the part behind or around the camera"
 
 
 def _in_front(pose: Pose, assembly: Assembly) -> bool:
@@ -226,7 +219,3 @@ def _too_few(count: int) -> str:
         f"only {count} measured points are near the part, {FEWEST_POINTS} are needed: is it in the depth camera's "
         "view, and are its depths metres?"
     )
-
-
-def _corners(assembly: Assembly) -> NDArray[np.float64]:
-    return np.stack(np.meshgrid(*assembly.bounds.T), axis=-1).reshape(-1, 3)

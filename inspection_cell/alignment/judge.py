@@ -80,6 +80,25 @@ def edge_fault(seen: Evidence, limits: AlignmentLimits) -> str:
     return ""
 
 
+def prior_fault(prior: Pose, bound: tuple[float, float], centre: NDArray[np.float64], radius_m: float) -> str:
+    """Why no part can be sought near a prior T_camera_part; empty where one can.
+
+    Args:
+        bound: metres, radians. centre, radius_m: of a ball around the part, part frame.
+    """
+    if not is_pose(prior):
+        return "the prior is not a finite rigid pose"
+    if not all(np.isfinite(bound)) or min(bound) <= 0:
+        return f"the prior's bound {bound} is not positive and finite"
+    in_front = float(transform(prior, centre[None])[0, 2]) > radius_m
+    return "" if in_front else "the prior puts the part behind or around the camera"
+
+
+def prior_information(bound: tuple[float, float]) -> NDArray[np.float64]:
+    """(6, 6) of a twist (m, m, m, rad, rad, rad): half the bound, metres and radians, is one standard deviation."""
+    return np.diag([(2.0 / bound[0]) ** 2] * 3 + [(2.0 / bound[1]) ** 2] * 3)
+
+
 def pose_fault(
     pose: Pose,
     covariance: NDArray[np.float64],

@@ -24,6 +24,8 @@ from inspection_cell.alignment.judge import (
     Evidence,
     edge_fault,
     pose_fault,
+    prior_fault,
+    prior_information,
     spread_fault,
 )
 from inspection_cell.alignment.refine import covariance
@@ -31,7 +33,7 @@ from inspection_cell.cad.assembly import Component
 from inspection_cell.cad.distortion import undistorted_crop
 from inspection_cell.cad.visibility import Box, projected_box
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, is_pose, transform
+from inspection_cell.core.poses import Pose, transform
 
 COARSE_REACH_PX = 6.0
 COARSE_SMALLEST_PX = 140.0
@@ -100,7 +102,7 @@ def align(
     """
     prior = np.asarray(T_camera_part_prior, float)
     pixels = np.asarray(image)
-    wrong = _input_fault(pixels, camera, prior, prior_bound)
+    wrong = _image_fault(pixels, camera) or prior_fault(prior, prior_bound, part.assembly.centre, part.assembly.radius)
     if wrong:
         return _refused(prior, wrong)
     view = _cut_out(pixels, camera, part, prior, prior_bound, hidden, occluders)
@@ -159,19 +161,15 @@ def _cut_out(
 ) -> _View | str:
     """The picture around the part, wherever the bound allows it to be; or why there is none."""
     assembly = part.assembly
-    corners = np.stack(np.meshgrid(*assembly.bounds.T), axis=-1).reshape(-1, 3)
     depth = float(transform(prior, assembly.centre[None])[0, 2])
-    if depth <= assembly.radius:
-        return "the prior puts the part behind or around the camera"
     px_per_m = camera.matrix[0, 0] / depth
-    box = projected_box(corners, prior, camera, (bound[0] + assembly.radius * bound[1]) * px_per_m + 8)
+    box = projected_box(assembly.corners, prior, camera, (bound[0] + assembly.radius * bound[1]) * px_per_m + 8)
     clipped = _clipped(box, camera) if box is not None else None
     if clipped is None:
         return "the prior puts the part outside the image"
     crop, pinhole = undistorted_crop(_grey(pixels), camera, *clipped)
-    information = np.diag([(2.0 / bound[0]) ** 2] * 3 + [(2.0 / bound[1]) ** 2] * 3)
     sight = Sight(part, pinhole, hidden, occluders)
-    return _View(sight, np.asarray(crop, np.float32), clipped[:2], px_per_m, information)
+    return _View(sight, np.asarray(crop, np.float32), clipped[:2], px_per_m, prior_information(bound))
 
 
 def _searched(view: _View, part: PartEdges, prior: Pose, bound: tuple[float, float]) -> _Found | str:
@@ -265,17 +263,13 @@ def _distorted(pixels: NDArray[np.float64], camera: CameraModel) -> NDArray[np.f
     return camera.project(homogeneous @ np.linalg.inv(camera.matrix).T)
 
 
-def _input_fault(image: NDArray[np.generic], camera: CameraModel, prior: Pose, bound: tuple[float, float]) -> str:
+def _image_fault(image: NDArray[np.generic], camera: CameraModel) -> str:
     if image.ndim not in (2, 3) or image.shape[:2] != (camera.height, camera.width):
         return f"the image is {image.shape}, the camera {camera.height}x{camera.width}"
     if image.ndim == 3 and image.shape[2] != 3:
         return f"the image has {image.shape[2]} channels, 1 or 3 are known"
     if not np.issubdtype(image.dtype, np.integer) and not np.all(np.isfinite(np.asarray(image, float))):
         return "the image holds values that are not finite"
-    if not is_pose(prior):
-        return "the prior is not a finite rigid pose"
-    if not all(np.isfinite(bound)) or min(bound) <= 0:
-        return f"the prior's bound {bound} is not positive and finite"
     return ""
 
 

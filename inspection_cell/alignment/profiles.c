@@ -13,7 +13,7 @@ Pixels are those of the picture of pinhole k. profiles.py calls these functions.
 enum { MOST_EDGES = 5, MOST_REACH = 12, COLUMNS = MOST_EDGES + 2, FEWEST = 6, TABLE = 512 };
 static const double TABLE_REACH = 4, RIDGE = 1e-3, ALONG_PX = 3, LEAST_ACROSS = 0.7, FREEDOM_TAKEN = 4;
 
-int profiles_version(void) { return 1; }
+int profiles_version(void) { return 2; }
 
 /* Where the CAD's other edges cross the lines through some samples: offsets (m, MOST_EDGES) along the normals, nearest
 first, NaN where there are no more; edges closer together than `merged` are one, in the middle.
@@ -93,9 +93,9 @@ static double between(const picture *g, double x, double y) {
   return (1 - b) * ((1 - a) * top[c] + a * top[c1]) + b * ((1 - a) * low[c] + a * low[c1]);
 }
 
-/* One line: how far the edges must move, pixels, with its variance and that of what the fit leaves; 0 where it cannot tell. */
+/* One line: how far the edges must move, pixels, with its variance; 0 where it cannot tell. */
 static int shift_of(const picture *g, const tables *t, double u, double v, const double *normal, const double *offsets,
-                    int64_t reach, double *shift, double *variance, double *left) {
+                    int64_t reach, double *shift, double *variance) {
   int k = 2;
   double a[COLUMNS][2 * MOST_REACH + 1], slope[MOST_EDGES][2 * MOST_REACH + 1], grey[2 * MOST_REACH + 1], mean = 0;
   double far[2 * MOST_REACH + 1];
@@ -154,7 +154,6 @@ static int shift_of(const picture *g, const tables *t, double u, double v, const
   if (!(size > 1e-9)) return 0;
   double free = fmax((double)n - FREEDOM_TAKEN, 1);
   *shift = along / size;
-  *left = fmax((squares - along * along / size) / free, g->noise * g->noise);
   *variance = fmax(squares / free, g->noise * g->noise) / size;
   return 1;
 }
@@ -163,25 +162,21 @@ static int shift_of(const picture *g, const tables *t, double u, double v, const
 
 points: (m, 3), across: (m, 2), offsets: (m, MOST_EDGES). floor: standard deviation that no line is better than, pixels;
 width: of Tukey's weight, pixels. Writes each line's shift (NaN: it cannot tell), weight and row (m, 6) of the Jacobian,
-pixels per twist; returns the mean logarithm of the variance that the fits leave. */
-double profiles_step(const double *pose, const pinhole *k, const double *points, const double *across,
+pixels per twist. */
+void profiles_step(const double *pose, const pinhole *k, const double *points, const double *across,
                      const double *offsets, int64_t m, const picture *g, int64_t reach, double floor, double width,
                      double *hessian, double *step, double *shifts, double *weights, double *rows) {
   tables t;
   tabulate(&t);
-  double total = 0;
-  int64_t told = 0;
   for (int64_t i = 0; i < m; i++) {
     const double *x = points + 3 * i, *normal = across + 2 * i;
-    double p[3], u, v, shift, variance, left, *j = rows + 6 * i;
+    double p[3], u, v, shift, variance, *j = rows + 6 * i;
     shifts[i] = NAN;
     weights[i] = 0;
     memset(j, 0, 6 * sizeof *j);
     place(pose, x, p);
     if (isnan(offsets[MOST_EDGES * i]) || !project(k, p, &u, &v)) continue;
-    if (!shift_of(g, &t, u, v, normal, offsets + MOST_EDGES * i, reach, &shift, &variance, &left)) continue;
-    total += log(left);
-    told++;
+    if (!shift_of(g, &t, u, v, normal, offsets + MOST_EDGES * i, reach, &shift, &variance)) continue;
     row_of(pose, k, x, normal, p, j);
     shifts[i] = shift;
     weights[i] = tukey(shift, width) * floor * floor / (floor * floor + variance);
@@ -190,21 +185,18 @@ double profiles_step(const double *pose, const pinhole *k, const double *points,
       step[a] += weights[i] * shift * j[a];
     }
   }
-  return told ? total / (double)told : 0;
 }
 
 /* Gauss-Newton: `steps` of them from `pose`; the last one's shifts, weights and rows stay as they were before it. */
-double profiles_refine(double *pose, const pinhole *k, const double *points, const double *across, const double *offsets,
+void profiles_refine(double *pose, const pinhole *k, const double *points, const double *across, const double *offsets,
                        int64_t m, const picture *g, int64_t reach, double floor, double width, int64_t steps,
                        const double *information, double *shifts, double *weights, double *rows) {
-  double left = 0;
   for (int64_t s = 0; s < steps; s++) {
     double hessian[36], step[6] = {0};
     memcpy(hessian, information, sizeof hessian);
-    left = profiles_step(pose, k, points, across, offsets, m, g, reach, floor, width, hessian, step, shifts, weights, rows);
-    if (!factor(hessian, 6)) return left;
+    profiles_step(pose, k, points, across, offsets, m, g, reach, floor, width, hessian, step, shifts, weights, rows);
+    if (!factor(hessian, 6)) return;
     substitute(hessian, step, 6);
     perturb(pose, step);
   }
-  return left;
 }

@@ -21,7 +21,7 @@ from inspection_cell.core.camera_model import CameraModel
 from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
-VERSION = 1
+VERSION = 2
 """Of profiles.c."""
 MOST_EDGES = 5
 REACH_PX = 4
@@ -56,14 +56,12 @@ class ProfileFit:
         weights: (m,) 0 to 1.
         jacobian: (m, 6), pixels along the normal per twist (m, rad) of the part in its own frame.
         pixels: (m, 2) where the pose puts the samples, pixels of the picture.
-        misfit: mean logarithm of the variance that the fits leave; the right blur has the lowest.
     """
 
     shifts: NDArray[np.float64]
     weights: NDArray[np.float64]
     jacobian: NDArray[np.float64]
     pixels: NDArray[np.float64]
-    misfit: float
 
     def agreeing(self, within_px: float) -> float:
         """Of the lines that can tell, the fraction that would move the edges less than this; 0 to 1."""
@@ -81,7 +79,6 @@ def library() -> ctypes.CDLL:
     for variant in VARIANTS:
         found = open_library(Path(__file__).parent, "profiles", variant, VERSION)
         if found is not None:
-            found.profiles_refine.restype = ctypes.c_double
             return found
     raise RuntimeError("alignment/profiles.c was not built: install the package again where there is a C compiler")
 
@@ -134,13 +131,13 @@ def fit_profiles(
     height, width = picture.shape
     field = _Picture(pointer(picture), width, height, sigma, NOISE)
     points, normals = (np.ascontiguousarray(a) for a in (samples.points, samples.normals))
-    misfit = library().profiles_refine(
+    library().profiles_refine(
         pointer(pose), pinhole(camera), pointer(points), pointer(normals), pointer(offsets), int64(m),
         ctypes.byref(field), int64(REACH_PX), ctypes.c_double(floor_px), ctypes.c_double(width_px), int64(STEPS),
         pointer(information), pointer(shifts), pointer(weights), pointer(jacobian),
     )  # fmt: skip
     moved = np.vstack([pose.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
-    return moved, ProfileFit(shifts, weights, jacobian, samples.pixels, float(misfit))
+    return moved, ProfileFit(shifts, weights, jacobian, samples.pixels)
 
 
 def refine_profiles(

@@ -74,6 +74,11 @@ class Assembly:
         return self.bounds.mean(axis=0)
 
     @property
+    def corners(self) -> NDArray[np.float64]:
+        """(8, 3) corners of the bounding box, metres, part frame."""
+        return np.stack(np.meshgrid(*self.bounds.T), axis=-1).reshape(-1, 3)
+
+    @property
     def radius(self) -> float:
         """Radius of a sphere about the centre that holds the part, metres."""
         return float(np.linalg.norm(self.bounds[1] - self.bounds[0])) / 2

@@ -188,8 +188,10 @@ class CellClient:
             if self.state is not None:
                 look(self.state)
             self._lookouts.append(look)
-            self._changed.wait_for(lambda: found, timeout_s)
-            self._lookouts.remove(look)
+            try:
+                self._changed.wait_for(lambda: found, timeout_s)
+            finally:
+                self._lookouts.remove(look)
         if not found:
             at = State(self.state.state).name if self.state is not None else "silent"
             raise CellTimeout(f"the cell is {at}; the state waited for did not come within {timeout_s:.0f} s")
