@@ -272,22 +272,21 @@ void edges_directions(const gradients *g, int64_t directions, int64_t border, ui
 }
 
 /* Of steep places along rows and columns, steeper than `least`: how steep it still is two pixels beside it, as a fraction
-(most at most, evenly spread over the rows); returns how many. */
+(most at most, of every fourth row); returns how many. */
 int64_t edges_widths(const gradients *g, double least, int64_t most, float *fractions) {
   int64_t found = 0, w = g->w;
-  for (int64_t start = 0; start < 4; start += 2) /* every fourth row, then those between; half of them are enough */
-    for (int64_t y = 2 + start; y < g->h - 2; y += 4)
-      for (int64_t x = 2; x < w - 2; x++) {
-        const float *gx = g->x + y * w + x, *gy = g->y + y * w + x;
-        int down = fabsf(*gy) > fabsf(*gx);
-        int64_t step = down ? w : 1;
-        const float *own = down ? gy : gx;
-        float mid = fabsf(*own);
-        if (!(mid > least && mid > 2 * fabsf(down ? *gx : *gy))) continue;
-        if (!(mid >= fabsf(own[-step]) && mid > fabsf(own[step]))) continue;
-        if (found == most) return found;
-        fractions[found++] = (fabsf(own[-2 * step]) + fabsf(own[2 * step])) / (2 * mid);
-      }
+  for (int64_t y = 2; y < g->h - 2; y += 4)
+    for (int64_t x = 2; x < w - 2; x++) {
+      const float *gx = g->x + y * w + x, *gy = g->y + y * w + x;
+      int down = fabsf(*gy) > fabsf(*gx);
+      int64_t step = down ? w : 1;
+      const float *own = down ? gy : gx;
+      float mid = fabsf(*own);
+      if (!(mid > least && mid > 2 * fabsf(down ? *gx : *gy))) continue;
+      if (!(mid >= fabsf(own[-step]) && mid > fabsf(own[step]))) continue;
+      if (found == most) return found;
+      fractions[found++] = (fabsf(own[-2 * step]) + fabsf(own[2 * step])) / (2 * mid);
+    }
   return found;
 }
 

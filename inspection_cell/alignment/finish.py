@@ -19,7 +19,6 @@ from inspection_cell.core.poses import Pose
 
 WIDTHS = ((4.0, 3.0, 2.0, 2.0), (3.0, 2.0, 1.5, 1.5, 1.5))
 SAMPLES = 2000
-LINES = 1500
 DENSE = 3000
 DEPTH_PX = 400
 FEWEST_SAMPLES = 80
@@ -77,8 +76,16 @@ def sharpened(
     """Refined on whole profiles. `sigma`: of the picture's steps, pixels of its scale. The fit is in crop pixels."""
     height, width = gradients.smooth.shape
     camera, scale = sight.camera.resized(width, height), gradients.scale
-    pose, fit = profiles.refine_profiles(pose, camera, dense, LINES, gradients.smooth, sigma, information)
-    return pose, replace(fit, shifts=fit.shifts / scale, jacobian=fit.jacobian / scale, pixels=fit.pixels / scale)
+    pose, fit = profiles.refine_profiles(pose, camera, dense, gradients.smooth, sigma, information)
+    in_crop = replace(
+        fit,
+        shifts=fit.shifts / scale,
+        variances=fit.variances / scale**2,
+        jacobian=fit.jacobian / scale,
+        pixels=fit.pixels / scale,
+        sigma=fit.sigma / scale,
+    )
+    return pose, in_crop
 
 
 def matched(pose: Pose, sight: Sight, dense: EdgeSamples, gradients: GradientImage) -> Fit:

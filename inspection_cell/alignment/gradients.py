@@ -19,11 +19,11 @@ NOISE_FACTOR = 3.0
 STRONG_QUANTILE = 0.99
 STRONG_FACTOR = 0.06
 STRONG_SHARE = 0.8
-STEPS = 2000
+STEPS = 1000
 FEWEST_STEPS = 50
 GRADIENT_PX = 0.45
 """What the derivative's own kernel adds."""
-SHARP_PX = 1.15
+TYPICAL_PX = 1.15
 """Width of a sharp picture's steps, what SMOOTHED_PX adds included."""
 MEASURED = 20_000
 """Pixels that say what is typical."""
@@ -83,7 +83,7 @@ def step_width(gradients: GradientImage) -> float:
     """
     fractions = kernel.widths(gradients.field(), STRONG_SHARE * gradients.strong, STEPS)
     if len(fractions) < FEWEST_STEPS:
-        return SHARP_PX
+        return TYPICAL_PX
     squared = -2.0 / math.log(float(np.clip(np.median(fractions), 1e-3, 0.98)))
     return math.sqrt(max(squared - GRADIENT_PX**2, 0.25))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection_cell.cad.assembly import Assembly
 from inspection_cell.core.poses import Pose, inverse, is_pose, rotation_angle, transform
 
 TIGHT_PX = 0.7
@@ -20,24 +21,24 @@ class AlignmentLimits:
 
     Attributes:
         quality: fraction of the visible edges found within 2 px.
-        consistency: mean of the estimate's sharpness and agreement; wrong CAD 3 % longer than the part reaches 0.5.
-        tight: fraction of the visible edges found within 0.7 px.
+        consistency: mean of sharpness and, twice, agreement; a CAD 3 % longer than the part reaches 0.57.
         doubtful: of the visible edges, if no more than this fraction is in its place, poses beyond the bound are tried.
         runner_up: a distinctly different pose must score less than this fraction of the best.
         bound_factor: how far beyond the prior's bound an estimate may lie.
         spread_of_bound: largest standard deviation, as a fraction of the prior's bound.
+        blur_px: widest steps of a picture, standard deviation; where the part fills more than 1400 pixels, of those.
         spread_of_size: in a blurred picture, largest standard deviation of the place in any direction, as a fraction of
             the part's diameter: what blur adds is known less well than the rest.
     """
 
     quality: float = 0.3
-    consistency: float = 0.525
-    tight: float = 0.25
+    consistency: float = 0.58
     doubtful: float = 0.45
     runner_up: float = 0.9
     bound_factor: float = 1.25
     spread_of_bound: float = 0.4
-    spread_of_size: float = 0.005
+    blur_px: float = 3.3
+    spread_of_size: float = 0.0065
 
 
 LIMITS = AlignmentLimits()
@@ -66,13 +67,11 @@ class Evidence:
 
 def edge_fault(seen: Evidence, limits: AlignmentLimits) -> str:
     """What the picture says against a pose; empty for nothing."""
-    consistency = (seen.sharpness + seen.agreement) / 2
+    consistency = (seen.sharpness + 2 * seen.agreement) / 3
     if seen.quality < limits.quality:
         return f"only {seen.quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
     if consistency < limits.consistency:
         return f"the found edges do not line up: consistency {consistency:.2f}, {limits.consistency:.2f} is needed"
-    if seen.tight < limits.tight:
-        return f"only {seen.tight:.0%} of the visible edges lie within {TIGHT_PX} px, {limits.tight:.0%} are needed"
     if seen.beyond > BETTER:
         return f"a pose beyond the prior's bound fits better: it scores {seen.beyond:.0%} of the best within"
     if seen.runner_up > limits.runner_up:
@@ -132,14 +131,19 @@ def pose_fault(
     return ""
 
 
-def spread_fault(covariance: NDArray[np.float64], centre: NDArray[np.float64], most_m: float) -> str:
-    """What the place's standard deviation in its worst direction says against an estimate; empty for nothing."""
-    worst = math.sqrt(max(float(np.linalg.eigvalsh(covariance_at(covariance, centre)[:3, :3])[-1]), 0.0))
-    if worst <= most_m:
+def blur_fault(sigma_px: float, covariance: NDArray[np.float64], assembly: Assembly, limits: AlignmentLimits) -> str:
+    """What speaks against an estimate from a picture that is not sharp; empty for nothing.
+
+    Args:
+        sigma_px: how wide the picture's steps are.
+    """
+    if sigma_px > limits.blur_px:
+        return f"the picture is blurred: its edges are {sigma_px:.1f} px wide, {limits.blur_px:.1f} px at most are used"
+    most = limits.spread_of_size * 2 * assembly.radius
+    worst = math.sqrt(max(float(np.linalg.eigvalsh(covariance_at(covariance, assembly.centre)[:3, :3])[-1]), 0.0))
+    if worst <= most:
         return ""
-    return (
-        f"the place is known to {worst * 1000:.2f} mm only, {most_m * 1000:.2f} mm are needed: the picture is blurred"
-    )
+    return f"the picture is blurred: the place is known to {worst * 1e3:.2f} mm only, {most * 1e3:.2f} mm are needed"
 
 
 def covariance_at(covariance: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,19 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from inspection_cell.alignment import kernel
 from inspection_cell.alignment.coarse import coarse_poses
 from inspection_cell.alignment.edges import EdgeSamples, PartEdges
-from inspection_cell.alignment.finish import FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
-from inspection_cell.alignment.gradients import SHARP_PX, GradientImage, gradient_image, step_width
+from inspection_cell.alignment.finish import DENSE, FEWEST_SAMPLES, SAMPLES, Sight, finished, matched, sharpened
+from inspection_cell.alignment.gradients import TYPICAL_PX, GradientImage, gradient_image, step_width
 from inspection_cell.alignment.hypotheses import SCORE_PX, best_turned, out_of_ruts, rivals, tournament
 from inspection_cell.alignment.judge import (
     LIMITS,
     TIGHT_PX,
     AlignmentLimits,
     Evidence,
+    blur_fault,
     edge_fault,
     pose_fault,
     prior_fault,
     prior_information,
-    spread_fault,
 )
 from inspection_cell.alignment.refine import covariance
 from inspection_cell.cad.assembly import Component
@@ -43,9 +43,8 @@ HOPELESS = 0.75
 """Of the best score before the last refinement: so far below it no pose comes near the best one's by it."""
 FINE_LARGEST_PX = 1400.0
 EDGE_BIAS_PX = 0.3
-BLURRED_PX = 1.7
+BLURRED_PX = 2.0
 MATCH_PX = 2.0
-AGREEING_PX = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class AlignmentEstimate:
     """The part's pose in one view.
 
     Attributes:
-        T_camera_part: the estimate; the prior where nothing could be estimated.
+        T_camera_part: the estimate, of a symmetric part the one nearest to the prior; the prior where there is none.
         covariance: (6, 6), of a twist (m, m, m, rad, rad, rad) in the part frame; infinite where there is none.
         quality: 0 to 1, fraction of the visible CAD edges found within 2 px.
         sharpness: 0 to 1, of those the fraction within 0.7 px; matches by chance are spread evenly and reach 0.35.
-        agreement: 0 to 1, fraction of the edges whose grey levels, explained by the CAD's edges, lie within 0.5 px.
+        agreement: 0 to 1, how far grey levels across the edges, explained by the CAD's edges, put them where they are.
         residual_px: root mean square distance of the found edges; NaN where none was found.
         accepted: only an accepted estimate may be used; `reason` says why not.
         symmetries: (k, 4, 4) T_part_part, turns that leave the part as it was, the identity first.
@@ -138,7 +137,7 @@ class _Found:
     Attributes:
         runner_up: of its score, what a different pose reaches.
         dense: samples on all edges seen. gradients: of the finest scale, `coarser` of the one before.
-        width_px: of the picture's steps. blurred: whether the finest scale is smaller for it.
+        width_px: of the picture's steps. finest: the scale at which a sharp picture would be looked at.
     """
 
     pose: Pose
@@ -147,7 +146,7 @@ class _Found:
     gradients: GradientImage
     coarser: GradientImage
     width_px: float
-    blurred: bool
+    finest: float
 
 
 def _cut_out(
@@ -202,7 +201,7 @@ def _searched(view: _View, part: PartEdges, prior: Pose, bound: tuple[float, flo
     score, pose, dense, _ = found[0]
     others = rivals([(s, p) for s, p, *_ in found], pose, part, sight.camera, dense, 2 * SCORE_PX / last.scale)
     runner_up = others[0][0] / max(score, 1e-9) if others else 0.0
-    return _Found(pose, runner_up, dense, last, pyramid[1], width_px, last.scale < finest)
+    return _Found(pose, runner_up, dense, last, pyramid[1], width_px, finest)
 
 
 def _judged(
@@ -216,21 +215,25 @@ def _judged(
 ) -> AlignmentEstimate:
     """The pose to the last fraction of a pixel, with its covariance and whether it may be used."""
     sight, gradients, assembly, scale = view.sight, found.gradients, part.assembly, found.gradients.scale
-    pose, profile = sharpened(found.pose, sight, found.dense, gradients, found.width_px, view.information)
-    fit = matched(pose, sight, found.dense, gradients)
-    bias_px = EDGE_BIAS_PX / scale**1.5  # the smaller the scale, the more edges of the CAD merge
+    nearest, dense = _nearest_equivalent(found.pose, part, prior), found.dense
+    if nearest is not found.pose:
+        dense = sight.edges(nearest, DENSE)
+    pose, profile = sharpened(nearest, sight, dense, gradients, found.width_px, view.information)
+    fit = matched(pose, sight, dense, gradients)
+    bias_px = EDGE_BIAS_PX * (profile.sigma / TYPICAL_PX) ** 1.5  # the wider the steps, the more edges merge
     spread = covariance(profile.shifts, profile.weights, profile.jacobian, profile.pixels, bias_px, view.information)
     quality = fit.matched(MATCH_PX / scale)
     sharpness = fit.matched(TIGHT_PX / scale) / max(quality, 1e-9)
-    evidence = Evidence(quality, sharpness, profile.agreeing(AGREEING_PX / scale), found.runner_up)
+    evidence = Evidence(quality, sharpness, profile.agreement(), found.runner_up)
     if evidence.tight < limits.doubtful:
-        near = found.dense.seen_from(pose, sight.camera).thinned(HYPOTHESIS_SAMPLES)
+        near = dense.seen_from(pose, sight.camera).thinned(HYPOTHESIS_SAMPLES)
         turned = best_turned(pose, sight.camera, near, found.coarser, view.information, part, bound[1])
         evidence = replace(evidence, beyond=turned)
+    blurred = scale < found.finest
     reason = (
         edge_fault(evidence, limits)
+        or (blur_fault(profile.sigma * found.finest, spread, assembly, limits) if blurred else "")
         or pose_fault(pose, spread, prior, assembly.centre, bound, limits.bound_factor, limits.spread_of_bound)
-        or (spread_fault(spread, assembly.centre, limits.spread_of_size * 2 * assembly.radius) if found.blurred else "")
     )
     edges = np.nan_to_num(fit.pixels) + np.array(view.corner, float)
     return AlignmentEstimate(
@@ -248,13 +251,22 @@ def _judged(
     )
 
 
+def _nearest_equivalent(pose: Pose, part: PartEdges, prior: Pose) -> Pose:
+    """Of all poses that are the same for a symmetric part, the one that is turned least from the prior."""
+    if len(part.symmetries) == 1:
+        return pose
+    alike = np.trace(np.swapaxes(pose @ part.symmetries, 1, 2)[:, :3, :3] @ prior[:3, :3], axis1=1, axis2=2)
+    best = int(np.argmax(alike))
+    return pose if best == 0 else pose @ part.symmetries[best]
+
+
 def _sharp_gradients(grey: NDArray[np.float32], scale: float) -> tuple[GradientImage, float]:
     """The gradients at a scale, or at the smaller one that holds all that a blurred picture does; its steps' width."""
     gradients = gradient_image(grey, scale)
     width_px = step_width(gradients)
     if width_px <= BLURRED_PX:
         return gradients, width_px
-    gradients = gradient_image(grey, scale * SHARP_PX / width_px)
+    gradients = gradient_image(grey, scale * BLURRED_PX / width_px)
     return gradients, min(step_width(gradients), BLURRED_PX)
 
 

@@ -1,19 +1,26 @@
 /* The grey levels across an expected edge, explained by the steps that the CAD's edges on that line make in the picture.
 
 A chamfer is two edges a pixel or two apart, whose blurred steps merge: the steepest place is at neither. So each line
-is fitted as a + b d + sum_j c_j Phi((d - d_j) / sigma) with free levels and the CAD's own distances d_j, and what is left
-tells how far all of it must move: separable least squares, L. Kaufman, "A variable projection method for solving
-separable nonlinear least squares problems", BIT 15 (1975). Where the levels can explain a shift as well, as when two edges
-are closer than the blur, the line says little by itself, and its weight is small.
+is fitted as a + b d + r ramp(d) + sum_j c_j Phi((d - d_j) / sigma) with free levels and the CAD's own distances d_j, and
+what is left tells how far all of it must move: separable least squares, L. Kaufman, "A variable projection method for
+solving separable nonlinear least squares problems", BIT 15 (1975). The ramp bends at the line's own edge, because light
+falls off differently on the two sides of most edges. Where the levels can explain a shift as well, as when two edges are
+closer than the blur, the line says little by itself, and its weight is small. sigma, how wide the picture's steps are, is
+the same for all lines and estimated with the pose.
 
-Pixels are those of the picture of pinhole k. profiles.py calls these functions. */
+Lines are fitted LANES at a time, each in its own lane of vectors. Pixels are those of the picture of pinhole k.
+profiles.py calls these functions. */
 
 #include "edges.h"
 
-enum { MOST_EDGES = 5, MOST_REACH = 12, COLUMNS = MOST_EDGES + 2, FEWEST = 6, TABLE = 512 };
-static const double TABLE_REACH = 4, RIDGE = 1e-3, ALONG_PX = 3, LEAST_ACROSS = 0.7, FREEDOM_TAKEN = 4;
+enum { LANES = 8, MOST_EDGES = 7, MOST_REACH = 8, SAMPLES = 2 * MOST_REACH + 1, OWN = 3, COLUMNS = OWN + MOST_EDGES };
+static const double FEWEST = 6, FARTHEST = 4, RIDGE = 1e-3, ALONG_PX = 3, LEAST_ACROSS = 0.7, FREEDOM_TAKEN = 4;
+static const double WIDENED = 0.5, WIDTH_FLOOR = 0.05, WIDTH_KNOWN = 0.1, LEAST_WIDTH = 0.5;
 
-int profiles_version(void) { return 2; }
+typedef double lanes __attribute__((vector_size(8 * LANES)));
+typedef int64_t choice __attribute__((vector_size(8 * LANES)));
+
+int profiles_version(void) { return 3; }
 
 /* Where the CAD's other edges cross the lines through some samples: offsets (m, MOST_EDGES) along the normals, nearest
 first, NaN where there are no more; edges closer together than `merged` are one, in the middle.
@@ -23,7 +30,7 @@ columns x rows cells, next: (n,), both scratch. */
 void profiles_neighbours(const double *pixels, const double *across, int64_t n, const int64_t *chosen, int64_t m,
                          double reach, double merged, double cell, int64_t columns, int64_t rows, int64_t *heads,
                          int64_t *next, double *offsets) {
-  enum { MOST_FOUND = 48 };
+  enum { MOST_FOUND = 64 };
   for (int64_t c = 0; c < columns * rows; c++) heads[c] = -1;
   for (int64_t i = 0; i < n; i++) {
     double x = floor(pixels[2 * i] / cell), y = floor(pixels[2 * i + 1] / cell);
@@ -72,15 +79,119 @@ typedef struct {
   double sigma, noise; /* of the picture's steps, pixels; of its values, at least */
 } picture;
 
-typedef struct { float step[TABLE + 2], slope[TABLE + 2]; } tables;
+/* What LANES lines see. Sample i lies i - reach pixels along the normal. */
+typedef struct {
+  lanes grey[SAMPLES], seen[SAMPLES];            /* seen: 1, or 0 for a clipped level, which tells nothing of its edge */
+  lanes offsets[MOST_EDGES], present[MOST_EDGES]; /* present: 1 or 0 */
+} batch;
 
-/* Phi and its derivative, from -TABLE_REACH to TABLE_REACH. */
-static void tabulate(tables *t) {
-  for (int i = 0; i < TABLE + 2; i++) {
-    double x = TABLE_REACH * (2.0 * i / TABLE - 1);
-    t->step[i] = (float)(0.5 * erfc(-x * M_SQRT1_2));
-    t->slope[i] = (float)(exp(-0.5 * x * x) * M_SQRT1_2 * M_2_SQRTPI / 2);
+/* A number for each line with the variance that it is known to; not for lines that cannot tell, whose `known` is 0. */
+typedef struct { lanes value, variance; choice known; } told;
+
+static inline lanes either(choice where, lanes a, lanes b) { return (lanes)(((choice)a & where) | ((choice)b & ~where)); }
+
+static inline lanes all(double x) { return x - (lanes){0}; }
+
+static inline lanes at_least(lanes x, double least) { return either(x < least, all(least), x); }
+
+/* exp(-y) for 0 <= y <= 8, to 1e-7. */
+static inline lanes decay(lanes y) {
+  lanes z = y * (-1.0 / 256), e = 1 + z * (1 + z * (0.5 + z * (1.0 / 6 + z / 24)));
+  for (int i = 0; i < 8; i++) e *= e;
+  return e;
+}
+
+/* Phi and its derivative, to 1e-7: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 7.1.26. */
+static inline lanes step_at(lanes x, lanes *slope) {
+  lanes size = either(x < 0, -x, x);
+  size = either(size > FARTHEST, all(FARTHEST), size);
+  lanes t = 1 / (1 + 0.3275911 * M_SQRT1_2 * size), e = decay(0.5 * size * size);
+  lanes rest = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  rest *= 0.5 * e;
+  *slope = e * (M_SQRT1_2 * M_2_SQRTPI / 2);
+  return either(x < 0, rest, 1 - rest);
+}
+
+/* A (k, k) <- L D L^T by its lower triangle, of positive definite matrices: L below the diagonal, 1 / D on it. */
+static inline void factor_lanes(lanes a[COLUMNS][COLUMNS], int k) {
+  for (int i = 0; i < k; i++) {
+    for (int j = 0; j < i; j++)
+      for (int l = 0; l < j; l++) a[i][j] -= a[i][l] * a[j][l];
+    for (int j = 0; j < i; j++) { /* so far the row is L D */
+      lanes scaled = a[i][j] * a[j][j];
+      a[i][i] -= a[i][j] * scaled;
+      a[i][j] = scaled;
+    }
+    a[i][i] = 1 / a[i][i];
   }
+}
+
+static inline void substitute_lanes(lanes a[COLUMNS][COLUMNS], lanes *b, int k) {
+  for (int i = 0; i < k; i++)
+    for (int l = 0; l < i; l++) b[i] -= a[i][l] * b[l];
+  for (int i = k - 1; i >= 0; i--) {
+    b[i] *= a[i][i];
+    for (int l = i + 1; l < k; l++) b[i] -= a[l][i] * b[l];
+  }
+}
+
+/* Takes from values (n,) what the columns (k, n) explain by levels (k,). `factors`: of the columns' products. */
+static inline void without(lanes columns[COLUMNS][SAMPLES], lanes factors[COLUMNS][COLUMNS], int k, int n, lanes *values,
+                           lanes *levels) {
+  for (int i = 0; i < k; i++) {
+    levels[i] = all(0);
+    for (int s = 0; s < n; s++) levels[i] += columns[i][s] * values[s];
+  }
+  substitute_lanes(factors, levels, k);
+  for (int i = 0; i < k; i++)
+    for (int s = 0; s < n; s++) values[s] -= levels[i] * columns[i][s];
+}
+
+static inline lanes product(const lanes *a, const lanes *b, int n) {
+  lanes sum = all(0);
+  for (int s = 0; s < n; s++) sum += a[s] * b[s];
+  return sum;
+}
+
+/* How far each line's edges must move and how much wider its steps must be, pixels. `edges`: the most on one line. */
+static void fit_lines(const batch *b, int reach, int edges, double sigma, double noise, told *shift, told *widening) {
+  int n = 2 * reach + 1, k = OWN + edges;
+  lanes a[COLUMNS][SAMPLES], moved[SAMPLES], wider[SAMPLES], grey[SAMPLES], slope[MOST_EDGES][SAMPLES];
+  lanes bends = 1 - b->present[2]; /* more edges and a ramp could explain anything */
+  for (int s = 0; s < n; s++) {
+    grey[s] = b->grey[s];
+    a[0][s] = b->seen[s];
+    a[1][s] = b->seen[s] * ((double)(s - reach) / reach);
+    for (int j = 0; j < edges; j++) {
+      lanes x = ((double)(s - reach) - b->offsets[j]) / sigma, step = step_at(x, &slope[j][s]);
+      if (j == 0) a[2][s] = b->seen[s] * bends * (x * step + slope[j][s]) * (sigma / reach);
+      a[OWN + j][s] = step * b->seen[s] * b->present[j];
+      slope[j][s] *= b->seen[s] * b->present[j] * (-1 / sigma);
+    }
+  }
+  lanes factors[COLUMNS][COLUMNS], levels[COLUMNS], rest[COLUMNS];
+  for (int i = 0; i < k; i++) {
+    for (int j = 0; j <= i; j++) factors[i][j] = product(a[i], a[j], n);
+    factors[i][i] += RIDGE;
+  }
+  factor_lanes(factors, k);
+  without(a, factors, k, n, grey, levels);
+  for (int s = 0; s < n; s++) {
+    moved[s] = wider[s] = all(0);
+    for (int j = 0; j < edges; j++) {
+      lanes change = levels[OWN + j] * slope[j][s];
+      moved[s] += change;
+      wider[s] += change * (((double)(s - reach) - b->offsets[j]) / sigma);
+    }
+  }
+  without(a, factors, k, n, moved, rest);
+  without(a, factors, k, n, wider, rest);
+  lanes size = at_least(product(moved, moved, n), 1e-9), shared = product(moved, wider, n) / size;
+  for (int s = 0; s < n; s++) wider[s] -= shared * moved[s];
+  lanes width = at_least(product(wider, wider, n), 1e-9), used = product(b->seen, b->seen, n);
+  lanes variance = at_least(product(grey, grey, n) / at_least(used - FREEDOM_TAKEN, 1), noise * noise);
+  *shift = (told){product(moved, grey, n) / size, variance / size, (size > 1e-9) & (used >= FEWEST)};
+  *widening = (told){product(wider, grey, n) / width, variance / width, shift->known & (width > 1e-9)};
 }
 
 static double between(const picture *g, double x, double y) {
@@ -93,110 +204,92 @@ static double between(const picture *g, double x, double y) {
   return (1 - b) * ((1 - a) * top[c] + a * top[c1]) + b * ((1 - a) * low[c] + a * low[c1]);
 }
 
-/* One line: how far the edges must move, pixels, with its variance; 0 where it cannot tell. */
-static int shift_of(const picture *g, const tables *t, double u, double v, const double *normal, const double *offsets,
-                    int64_t reach, double *shift, double *variance) {
-  int k = 2;
-  double a[COLUMNS][2 * MOST_REACH + 1], slope[MOST_EDGES][2 * MOST_REACH + 1], grey[2 * MOST_REACH + 1], mean = 0;
-  double far[2 * MOST_REACH + 1];
-  int64_t n = 0;
-  for (int64_t i = -reach; i <= reach; i++) {
-    double d = (double)i;
-    grey[n] = between(g, u + d * normal[0], v + d * normal[1]);
-    if (!(grey[n] < 1e6)) continue; /* a clipped level says nothing of where its edge is */
-    mean += grey[n];
-    a[0][n] = 1;
-    a[1][n] = d / (double)reach;
-    far[n++] = d;
+/* Puts one line into a lane of the batch: the line through (u, v), whose edges lie at offsets (MOST_EDGES,). Returns how
+many edges it has. */
+static int look(const picture *g, double u, double v, const double *normal, const double *offsets, int reach, int lane,
+                batch *b) {
+  double sum = 0, used = 0;
+  int edges = 0;
+  for (int s = 0; s < 2 * reach + 1; s++) {
+    double d = s - reach, grey = between(g, u + d * normal[0], v + d * normal[1]), seen = grey < 1e6;
+    b->seen[s][lane] = seen;
+    b->grey[s][lane] = grey = seen ? grey : 0;
+    sum += grey;
+    used += seen;
   }
-  if (n < FEWEST) return 0;
-  mean /= (double)n;
-  for (int j = 0; j < MOST_EDGES && !isnan(offsets[j]); j++, k++)
-    for (int64_t i = 0; i < n; i++) {
-      double x = (far[i] - offsets[j]) / g->sigma;
-      x = (x < -TABLE_REACH ? -TABLE_REACH : x > TABLE_REACH ? TABLE_REACH : x) + TABLE_REACH;
-      double place = x * (TABLE / (2 * TABLE_REACH));
-      int at = (int)place;
-      float part = (float)(place - at);
-      a[k][i] = t->step[at] + part * (t->step[at + 1] - t->step[at]);
-      slope[k - 2][i] = -(t->slope[at] + part * (t->slope[at + 1] - t->slope[at])) / g->sigma;
-    }
-  double normal_matrix[COLUMNS * COLUMNS], levels[COLUMNS], moved[2 * MOST_REACH + 1], rest[COLUMNS];
-  for (int i = 0; i < k; i++) {
-    for (int j = 0; j <= i; j++) {
-      double sum = i == j ? RIDGE : 0;
-      for (int64_t s = 0; s < n; s++) sum += a[i][s] * a[j][s];
-      normal_matrix[k * i + j] = sum;
-    }
-    levels[i] = 0;
-    for (int64_t s = 0; s < n; s++) levels[i] += a[i][s] * (grey[s] - mean);
+  for (int s = 0; s < 2 * reach + 1; s++) b->grey[s][lane] -= b->seen[s][lane] * sum / fmax(used, 1);
+  for (int j = 0; j < MOST_EDGES; j++) {
+    int present = !isnan(offsets[j]);
+    b->offsets[j][lane] = present ? offsets[j] : 0;
+    b->present[j][lane] = present;
+    edges += present;
   }
-  if (!factor(normal_matrix, k)) return 0;
-  substitute(normal_matrix, levels, k);
-  for (int64_t s = 0; s < n; s++) {
-    grey[s] -= mean;
-    moved[s] = 0;
-    for (int i = 0; i < k; i++) grey[s] -= levels[i] * a[i][s];
-    for (int i = 2; i < k; i++) moved[s] += levels[i] * slope[i - 2][s];
-  }
-  for (int i = 0; i < k; i++) {
-    rest[i] = 0;
-    for (int64_t s = 0; s < n; s++) rest[i] += a[i][s] * moved[s];
-  }
-  substitute(normal_matrix, rest, k);
-  double size = 0, along = 0, squares = 0;
-  for (int64_t s = 0; s < n; s++) {
-    for (int i = 0; i < k; i++) moved[s] -= rest[i] * a[i][s];
-    size += moved[s] * moved[s];
-    along += moved[s] * grey[s];
-    squares += grey[s] * grey[s];
-  }
-  if (!(size > 1e-9)) return 0;
-  double free = fmax((double)n - FREEDOM_TAKEN, 1);
-  *shift = along / size;
-  *variance = fmax(squares / free, g->noise * g->noise) / size;
-  return 1;
+  return edges;
 }
 
-/* Adds the normal equations of all lines at a pose to hessian (6, 6) and step (6,).
+/* Adds the normal equations of all lines at a pose to hessian (6, 6) and step (6,); returns how much wider than g->sigma
+the picture's steps are.
 
 points: (m, 3), across: (m, 2), offsets: (m, MOST_EDGES). floor: standard deviation that no line is better than, pixels;
-width: of Tukey's weight, pixels. Writes each line's shift (NaN: it cannot tell), weight and row (m, 6) of the Jacobian,
-pixels per twist. */
-void profiles_step(const double *pose, const pinhole *k, const double *points, const double *across,
-                     const double *offsets, int64_t m, const picture *g, int64_t reach, double floor, double width,
-                     double *hessian, double *step, double *shifts, double *weights, double *rows) {
-  tables t;
-  tabulate(&t);
-  for (int64_t i = 0; i < m; i++) {
-    const double *x = points + 3 * i, *normal = across + 2 * i;
-    double p[3], u, v, shift, variance, *j = rows + 6 * i;
-    shifts[i] = NAN;
-    weights[i] = 0;
-    memset(j, 0, 6 * sizeof *j);
-    place(pose, x, p);
-    if (isnan(offsets[MOST_EDGES * i]) || !project(k, p, &u, &v)) continue;
-    if (!shift_of(g, &t, u, v, normal, offsets + MOST_EDGES * i, reach, &shift, &variance)) continue;
-    row_of(pose, k, x, normal, p, j);
-    shifts[i] = shift;
-    weights[i] = tukey(shift, width) * floor * floor / (floor * floor + variance);
-    for (int a = 0; a < 6; a++) {
-      for (int b = 0; b <= a; b++) hessian[6 * a + b] += weights[i] * j[a] * j[b];
-      step[a] += weights[i] * shift * j[a];
+width: of Tukey's weight, pixels. Writes each line's shift (NaN: it cannot tell) with its variance, weight and row (m, 6) of
+the Jacobian, pixels per twist. */
+static double add_lines(const double *pose, const pinhole *k, const double *points, const double *across,
+                        const double *offsets, int64_t m, const picture *g, int reach, double floor, double width,
+                        double *hessian, double *step, double *shifts, double *variances, double *weights, double *rows) {
+  double wider = 0, certainty = 0;
+  for (int64_t first = 0; first < m; first += LANES) {
+    int count = m - first < LANES ? (int)(m - first) : LANES, most = 1;
+    batch b = {0};
+    for (int lane = 0; lane < count; lane++) {
+      int64_t i = first + lane;
+      double p[3], u, v;
+      memset(rows + 6 * i, 0, 6 * sizeof *rows);
+      place(pose, points + 3 * i, p);
+      if (isnan(offsets[MOST_EDGES * i]) || !project(k, p, &u, &v)) continue;
+      row_of(pose, k, points + 3 * i, across + 2 * i, p, rows + 6 * i);
+      int edges = look(g, u, v, across + 2 * i, offsets + MOST_EDGES * i, reach, lane, &b);
+      most = edges > most ? edges : most;
+    }
+    told shift, widening;
+    fit_lines(&b, reach, most, g->sigma, g->noise, &shift, &widening);
+    for (int lane = 0; lane < count; lane++) {
+      int64_t i = first + lane;
+      shifts[i] = variances[i] = NAN;
+      weights[i] = 0;
+      if (!shift.known[lane]) continue;
+      double by = shift.value[lane], *j = rows + 6 * i, near = tukey(by, width), w = floor * floor;
+      shifts[i] = by;
+      variances[i] = shift.variance[lane];
+      weights[i] = w *= near / (floor * floor + shift.variance[lane]);
+      for (int a = 0; a < 6; a++) {
+        for (int c = 0; c <= a; c++) hessian[6 * a + c] += w * j[a] * j[c];
+        step[a] += w * by * j[a];
+      }
+      if (!widening.known[lane]) continue;
+      double change = widening.value[lane];
+      w = near * tukey(change, WIDENED) / (WIDTH_FLOOR * WIDTH_FLOOR + widening.variance[lane]);
+      wider += w * change;
+      certainty += w;
     }
   }
+  return wider / (certainty + 1 / (WIDTH_KNOWN * WIDTH_KNOWN));
 }
 
-/* Gauss-Newton: `steps` of them from `pose`; the last one's shifts, weights and rows stay as they were before it. */
+/* Gauss-Newton: `steps` of them from `pose`, each also on g->sigma; what the last one's lines said stays, its
+step taken off their shifts. */
 void profiles_refine(double *pose, const pinhole *k, const double *points, const double *across, const double *offsets,
-                       int64_t m, const picture *g, int64_t reach, double floor, double width, int64_t steps,
-                       const double *information, double *shifts, double *weights, double *rows) {
+                     int64_t m, picture *g, int64_t reach, double floor, double width, int64_t steps,
+                     const double *information, double *shifts, double *variances, double *weights, double *rows) {
   for (int64_t s = 0; s < steps; s++) {
-    double hessian[36], step[6] = {0};
+    double hessian[36], step[6] = {0}, wider;
     memcpy(hessian, information, sizeof hessian);
-    profiles_step(pose, k, points, across, offsets, m, g, reach, floor, width, hessian, step, shifts, weights, rows);
+    wider = add_lines(pose, k, points, across, offsets, m, g, (int)reach, floor, width, hessian, step, shifts,
+                      variances, weights, rows);
     if (!factor(hessian, 6)) return;
     substitute(hessian, step, 6);
     perturb(pose, step);
+    for (int64_t i = 0; i < m; i++)
+      for (int a = 0; a < 6; a++) shifts[i] -= rows[6 * i + a] * step[a];
+    g->sigma = fmax(g->sigma + wider, LEAST_WIDTH);
   }
 }

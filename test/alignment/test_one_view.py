@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shaded import CAMERA, errors, picture, prior_of, viewpoint
@@ -47,6 +48,25 @@ def test_a_missing_component_and_a_distorted_colour_image_do_not_matter(part: Pa
     assert errors(part, truth, found.T_camera_part)[1] < 0.0001
     drawn = alignment_picture(image, found)
     assert drawn.shape == (600, 800, 3) and np.all(drawn == FOUND, axis=2).sum() > 100
+
+
+@pytest.mark.parametrize("blur_px", [1.0, 1.6])
+def test_a_blurred_picture_is_aligned_and_its_covariance_grows(part: PartEdges, blur_px: float) -> None:
+    truth = viewpoint(part, 0.4, 0.6)
+    sharp = picture(part, truth, 4)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), blur_px)
+    prior = prior_of(part, truth, np.array([0.001, -0.001, 0.0005, 0.01, -0.01, 0.01]))
+    found, clear = (align(image, CAMERA, part, prior, BOUND) for image in (blurred, sharp))
+    assert found.accepted, found.reason
+    assert errors(part, truth, found.T_camera_part)[1] < 0.0001
+    assert np.linalg.eigvalsh(found.covariance)[-1] > 1.5 * np.linalg.eigvalsh(clear.covariance)[-1]
+
+
+def test_refuses_a_picture_out_of_focus(part: PartEdges) -> None:
+    truth = viewpoint(part, 0.4, 0.6)
+    blurred = cv2.GaussianBlur(picture(part, truth, 4), (0, 0), 5.0)
+    found = align(blurred, CAMERA, part, truth, (0.005, np.radians(5.0)))
+    assert not found.accepted and "blurred" in found.reason
 
 
 def test_refuses_what_does_not_show_the_part(part: PartEdges) -> None:

@@ -1,5 +1,6 @@
 """Profiles across edges: a square plate with a bevel, drawn with exact blurred steps, is put back where it is."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -80,12 +81,33 @@ def test_a_bevel_does_not_pull_the_pose(variant, seed, bevel_px, sigma, levels):
     shift, grow = rng.uniform(-0.5, 0.5, 2), float(rng.uniform(-0.3, 0.3))
     picture = gradient_image(drawn(shift, grow, bevel_px, levels, sigma, rng), 1.0)
     start = make_pose(None, (0, 0, DEPTH_M))
-    pose, fit = profiles.refine_profiles(start, CAMERA, plate(bevel_px), 400, picture.smooth, seen(sigma), NOTHING)
+    pose, fit = profiles.refine_profiles(start, CAMERA, plate(bevel_px), picture.smooth, seen(sigma), NOTHING)
     moved = CAMERA.project(transform(pose, np.array([[0.0, 0.0, 0.0], [HALF_M, 0.0, 0.0]])))
     outline = HALF_M * CAMERA.matrix[0, 0] / DEPTH_M
     assert np.abs(moved[0] - CAMERA.matrix[:2, 2] - shift).max() < 0.06
     assert abs(moved[1, 0] - moved[0, 0] - outline - grow) < 0.06
-    assert fit.agreeing(0.5) > 0.9
+    assert fit.agreement() > 0.9
+
+
+@some
+@given(seed=st.integers(0, 10_000), slope=st.floats(-6.0, 6.0), wrong=st.floats(0.8, 1.3))
+def test_light_that_falls_off_on_one_side_does_not_pull_the_pose(variant, seed, slope, wrong):
+    """Nor does a width of steps that was first measured wrong, which is put right."""
+    rng = np.random.default_rng(seed)
+    shift = rng.uniform(-0.5, 0.5, 2)
+    u, v = np.meshgrid(np.arange(CAMERA.width), np.arange(CAMERA.height))
+    within = HALF_M * CAMERA.matrix[0, 0] / DEPTH_M - np.maximum(
+        abs(u - CAMERA.matrix[0, 2] - shift[0]), abs(v - CAMERA.matrix[1, 2] - shift[1])
+    )
+    ramp = np.asarray(cv2.GaussianBlur(np.clip(within, 0, 8), (0, 0), 0.9)) * slope
+    light = drawn((shift[0], shift[1]), 0.0, 1e-9, (120.0, 120.0, 60.0), 0.9, rng) + ramp.astype(np.float32)
+    picture = gradient_image(light.astype(np.float32), 1.0)
+    start = make_pose(None, (0, 0, DEPTH_M))
+    pose, fit = profiles.refine_profiles(start, CAMERA, plate(12.0), picture.smooth, wrong * seen(0.9), NOTHING)
+    moved = CAMERA.project(transform(pose, np.array([[0.0, 0.0, 0.0], [HALF_M, 0.0, 0.0]])))
+    assert np.abs(moved[0] - CAMERA.matrix[:2, 2] - shift).max() < 0.05
+    assert abs(moved[1, 0] - moved[0, 0] - HALF_M * CAMERA.matrix[0, 0] / DEPTH_M) < 0.05
+    assert fit.sigma == pytest.approx(seen(0.9), rel=0.06)
 
 
 def test_a_clipped_side_does_not_move_the_edge(variant):
@@ -95,7 +117,7 @@ def test_a_clipped_side_does_not_move_the_edge(variant):
     light = np.where(np.arange(CAMERA.width) < CAMERA.matrix[0, 2], left, right)
     start = perturb(make_pose(None, (0, 0, DEPTH_M)), np.array([2e-4, -2e-4, 0.0, 0.0, 0.0, 0.0]))
     smooth, outline = gradient_image(np.minimum(light, 255.0), 1.0).smooth, plate(3.0)
-    pose, fit = profiles.refine_profiles(start, CAMERA, outline, len(outline), smooth, seen(1.0), NOTHING)
+    pose, fit = profiles.refine_profiles(start, CAMERA, outline, smooth, seen(1.0), NOTHING)
     corner = np.array([[-HALF_M, HALF_M, 0.0]])
     off = CAMERA.project(transform(pose, corner)) - CAMERA.project(corner + (0, 0, DEPTH_M))
     assert np.abs(off).max() < 0.05

@@ -39,3 +39,20 @@ def test_a_symmetric_part_is_accepted_and_all_its_poses_are_named(block):
     nearest = found.equivalents[int(np.argmin(turns))]
     corner = np.array([[0.03, 0.03, -0.01]])
     assert np.linalg.norm(transform(nearest, corner) - transform(truth, corner)) < 2e-4
+
+
+def test_a_round_part_is_not_turned_about_its_own_axis(block):
+    """No edge fixes that turn; of all poses that are the same the one nearest to the prior is the answer."""
+    parts = (trimesh.creation.cylinder(0.03, 0.02, sections=96), trimesh.creation.cylinder(0.012, 0.03, sections=96))
+    knob = Assembly(tuple(Component(n, m.vertices, m.faces) for n, m in zip("ab", parts, strict=True)), "1" * 64)
+    axes = find_axes(knob)
+    assert [axis.order for axis in axes] == [None, 2]
+    told = PartEdges(knob, axes)
+    for seed in range(4):
+        truth = viewpoint(told, 0.9 * seed, 0.8)
+        prior = prior_of(told, truth, np.array([0.002, -0.001, 0.002, 0.01, -0.02, 0.02]))
+        found = align(picture(told, truth, seed), CAMERA, told, prior, (0.003, math.radians(3.0)))
+        assert found.accepted, found.reason
+        assert rotation_angle(inverse(prior)[:3, :3] @ found.T_camera_part[:3, :3]) < math.radians(3.0)
+        axis = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.015]])
+        assert np.linalg.norm(transform(found.T_camera_part, axis) - transform(truth, axis), axis=1).max() < 4e-4
