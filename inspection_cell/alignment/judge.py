@@ -21,7 +21,8 @@ class AlignmentLimits:
 
     Attributes:
         quality: fraction of the visible edges found within 2 px.
-        consistency: mean of the estimate's sharpness and agreement; a CAD 3 % longer than the part reaches 0.57.
+        consistency: mean of agreement twice, sharpness, and the fraction of the visible edges within 0.7 px; with a CAD
+            3 % longer than the part it reaches 0.52.
         doubtful: of the visible edges, if no more than this fraction is in its place, poses beyond the bound are tried.
         runner_up: a distinctly different pose must score less than this fraction of the best.
         bound_factor: how far beyond the prior's bound an estimate may lie.
@@ -32,7 +33,7 @@ class AlignmentLimits:
     """
 
     quality: float = 0.3
-    consistency: float = 0.56
+    consistency: float = 0.525
     doubtful: float = 0.45
     runner_up: float = 0.9
     bound_factor: float = 1.25
@@ -67,7 +68,7 @@ class Evidence:
 
 def edge_fault(seen: Evidence, limits: AlignmentLimits) -> str:
     """What the picture says against a pose; empty for nothing."""
-    consistency = (seen.sharpness + seen.agreement) / 2
+    consistency = (2 * seen.agreement + seen.sharpness + seen.tight) / 4
     if seen.quality < limits.quality:
         return f"only {seen.quality:.0%} of the visible edges were found, {limits.quality:.0%} are needed"
     if consistency < limits.consistency:
