@@ -41,7 +41,7 @@ from inspection_cell.alignment.metrics import add
 from inspection_cell.alignment.one_view import AlignmentEstimate, align
 from inspection_cell.cad.assembly import Assembly
 from inspection_cell.cad.symmetry import Axis, find_axes, symmetry_poses
-from inspection_cell.core.poses import inverse
+from inspection_cell.core.poses import twist_between
 
 KINDS = ("nominal", "clutter")
 RIGHT, EXPLAINED = 0.005, 16.8
@@ -70,13 +70,16 @@ class Outcome:
 def errors_of(
     found: AlignmentEstimate, scene: Scene, same: NDArray[np.float64], points: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Metres and the normalised error squared, by the nearest of the poses that are the same."""
+    """Metres and the normalised error squared, by the nearest of the poses that are the same.
+
+    Args:
+        same: (k, 4, 4) T_part_part. points: (n, 3) of the part, metres, part frame.
+    """
     few = points[:: max(1, len(points) // 50)]
     rough = [add(found.T_camera_part, scene.T_camera_part @ turn, few) for turn in same]
     truths = [scene.T_camera_part @ same[k] for k in np.argsort(rough)[:5]]
     errors = [add(found.T_camera_part, truth, points) for truth in truths]
-    step = inverse(found.T_camera_part) @ truths[int(np.argmin(errors))]
-    twist = np.concatenate([step[:3, 3], cv2.Rodrigues(step[:3, :3])[0].ravel()])
+    twist = twist_between(found.T_camera_part, truths[int(np.argmin(errors))])
     known = bool(np.all(np.isfinite(found.covariance)))
     return min(errors), float(twist @ np.linalg.solve(found.covariance, twist)) if known else math.nan
 
@@ -149,18 +152,7 @@ def main() -> int:
         rows.append(row(part, axes, results))
         everything += results
         tiles.append(np.vstack([tile(r) for r in results[:: max(1, len(results) // 4)][:4]]))
-    columns = (
-        "part",
-        "mm",
-        "symmetry",
-        "views",
-        "accepted %",
-        "right %",
-        "median %",
-        "worst %",
-        "all right %",
-        "refused",
-    )
+    columns = ("part", "mm", "symmetry", "views", "taken", "right", "told", "median", "worst", "refused")
     print_table("In %; right: within 0.5 % of the diameter", columns, rows)
     if given.sheet:
         tallest = max(len(t) for t in tiles)

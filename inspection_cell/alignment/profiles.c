@@ -15,6 +15,8 @@ profiles.py calls these functions. */
 
 enum { LANES = 8, MOST_EDGES = 7, MOST_REACH = 8, SAMPLES = 2 * MOST_REACH + 1, OWN = 3, COLUMNS = OWN + MOST_EDGES };
 static const double FEWEST = 6, FARTHEST = 4, RIDGE = 1e-3, ALONG_PX = 3, LEAST_ACROSS = 0.7, FREEDOM_TAKEN = 4;
+/* Of how much wider the steps are, pixels: Tukey's width, what no line is thought to know better, how much one step is held
+back where lines say little; and the least sigma. */
 static const double WIDENED = 0.5, WIDTH_FLOOR = 0.05, WIDTH_KNOWN = 0.1, LEAST_WIDTH = 0.5;
 
 typedef double lanes __attribute__((vector_size(8 * LANES)));
