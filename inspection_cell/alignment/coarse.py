@@ -18,6 +18,8 @@ DIRECTIONS = 8
 STEP_PX = 2.0
 MAX_TURNS = 5
 MAX_DISTANCES = 3
+WITHIN = 1.15
+"""Of the bound: turns about several axes at once that come to more are left out."""
 POSES = 12
 
 
@@ -53,7 +55,8 @@ def coarse_poses(
     px_per_m = camera.matrix[0, 0] / middle[2] * gradients.scale
     reach = int(np.ceil(bound[0] * px_per_m)) + 1
     angles = _spread(bound[1], radius_m * px_per_m, MAX_TURNS)
-    turns = np.stack([rotation_from_vector(turn) for turn in itertools.product(angles, repeat=3)])
+    vectors = np.array(list(itertools.product(angles, repeat=3)))
+    turns = rotation_from_vector(vectors[np.linalg.norm(vectors, axis=1) <= WITHIN * bound[1]])
     distances = 1.0 + _spread(bound[0] / middle[2], radius_m * px_per_m, MAX_DISTANCES)
     maps = direction_maps(gradients, reach + 1)
     height, width = gradients.x.shape

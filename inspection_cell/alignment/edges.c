@@ -6,7 +6,7 @@ upper three rows of T_camera_part, row by row. kernel.py calls these functions; 
 #include "edges.h"
 
 enum { CANDIDATES = 4, MOST_STEPS = 64 };
-int edges_version(void) { return 5; }
+int edges_version(void) { return 6; }
 
 /* Draws faces into `inverse` (h, w), 1 / depth of the nearest surface, 0 where nothing is. `scratch`: 3 n numbers.
 
@@ -230,11 +230,9 @@ void edges_refine(double *pose, const pinhole *k, const double *points, const do
   }
 }
 
-/* Refines one hypothesis in rounds, each with lines of its own `reach` (steps of the scale) and `widths` (rounds, each);
-returns its score, the mean weight of the samples at `score_width`. pixels: 2 n, offsets: 4 n numbers of scratch. */
-double edges_hypothesis(double *pose, const pinhole *k, const double *points, const double *across, int64_t n,
-                        const gradients *g, const int64_t *reach, const double *widths, int64_t rounds, int64_t each,
-                        const double *information, double score_width, double *pixels, double *offsets) {
+static double hypothesis(double *pose, const pinhole *k, const double *points, const double *across, int64_t n,
+                         const gradients *g, const int64_t *reach, const double *widths, int64_t rounds, int64_t each,
+                         const double *information, double score_width, double *pixels, double *offsets) {
   for (int64_t round = 0; round < rounds; round++) {
     for (int64_t i = 0; i < n; i++) {
       double p[3];
@@ -248,6 +246,17 @@ double edges_hypothesis(double *pose, const pinhole *k, const double *points, co
   for (int64_t i = 0; i < n; i++)
     score += tukey(residual_of(pose, k, points + 3 * i, pixels + 2 * i, across + 2 * i, offsets + CANDIDATES * i, p), score_width);
   return n ? score / (double)n : 0;
+}
+
+/* Refines `count` hypotheses in rounds, each with lines of its own `reach` (steps of the scale) and `widths` (rounds, each);
+scores: the mean weight of the samples at `score_width`. pixels: 2 n, offsets: 4 n numbers of scratch. */
+void edges_hypotheses(double *poses, double *scores, int64_t count, const pinhole *k, const double *points,
+                      const double *across, int64_t n, const gradients *g, const int64_t *reach, const double *widths,
+                      int64_t rounds, int64_t each, const double *information, double score_width, double *pixels,
+                      double *offsets) {
+  for (int64_t i = 0; i < count; i++)
+    scores[i] = hypothesis(poses + 12 * i, k, points, across, n, g, reach, widths, rounds, each, information, score_width,
+                           pixels, offsets);
 }
 
 /* Bytes, 0 to 255, of how strongly the gradient (w, h) points along each direction, in maps (directions, rows, columns)

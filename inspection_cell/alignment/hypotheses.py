@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,19 @@ from inspection_cell.alignment import kernel
 from inspection_cell.alignment.edges import EdgeSamples, PartEdges
 from inspection_cell.alignment.gradients import GradientImage
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, make_pose, rotation_from_vector, transform
+from inspection_cell.core.poses import Pose, transform, turns_about
 
 KEPT = (6, 4, 2)
 WIDTHS = ((3.0, (3.0, 2.0)), (2.0, (2.0, 1.5)))
 SCORE_PX = 1.5
 RUT_PX = 2.5
+FEW = 40
+"""Samples that tell whether two poses look alike."""
 TURN_PX = 3.0
 TURNS = 4.0
 MOST_TURN_RAD = math.radians(30.0)
+AXES, SIGNS = np.repeat(np.arange(3), 2), np.tile([-1.0, 1.0], 3)[:, None]
+"""Along each axis, to either side."""
 
 
 def tournament(
@@ -37,7 +41,8 @@ def tournament(
     """
     ranked: list[tuple[float, Pose]] = []
     for gradients, keep in zip(pyramid, KEPT, strict=True):
-        ranked = _refined(poses, camera, samples, gradients, information)[:keep]
+        refined = _refined(poses, camera, samples, gradients, information)
+        ranked = _distinct(refined, camera, samples, 1.0 / gradients.scale, keep)
         poses = [pose for _, pose in ranked]
     return ranked
 
@@ -80,10 +85,8 @@ def best_turned(
     centre = part.assembly.centre
     step = TURN_PX / gradients.scale * transform(pose, centre[None])[0, 2] / camera.matrix[0, 0] / part.assembly.radius
     angles = np.arange(bound_rad, min(TURNS * bound_rad, MOST_TURN_RAD) + step, step)
-    turned = []
-    for axis, sign, angle in itertools.product(part.axes.T, (-1.0, 1.0), angles):
-        rotation = rotation_from_vector(sign * angle * axis)
-        turned.append(pose @ make_pose(rotation, centre - rotation @ centre))
+    both = np.concatenate([-angles, angles])
+    turned = list(pose @ turns_about(centre, (part.axes.T[:, None] * both[:, None]).reshape(-1, 3)))
     own = _refined([pose], camera, samples, gradients, information)[0][0]
     others = _refined(turned, camera, samples, gradients, information)
     score, _ = next(iter(rivals(others, pose, part, camera, samples, 2 * SCORE_PX / gradients.scale)), (0.0, pose))
@@ -99,11 +102,11 @@ def rivals(
     apart_px: float,
 ) -> list[tuple[float, Pose]]:
     """Those that look different from a pose and from all that are the same for a symmetric part."""
-    points = samples.thinned(40).points
-    same = np.stack([camera.project(transform(pose @ turn, points)) for turn in part.symmetries])
-    seen = [camera.project(transform(other, points)) for _, other in ranked]
-    apart = [np.linalg.norm(np.nan_to_num(same - own, nan=1e4), axis=2).mean(axis=1).min() for own in seen]
-    return [item for item, px in zip(ranked, apart, strict=True) if px > apart_px]
+    if not ranked:
+        return []
+    same = _seen(list(pose @ part.symmetries), camera, samples)
+    seen = _seen([other for _, other in ranked], camera, samples)
+    return [item for item, own in zip(ranked, seen, strict=True) if _apart(same, own).min() > apart_px]
 
 
 def _refined(
@@ -113,18 +116,21 @@ def _refined(
     gradients: GradientImage,
     information: NDArray[np.float64],
 ) -> list[tuple[float, Pose]]:
-    """Scores and poses at one scale, best first and without those that look alike."""
+    """Scores and poses at one scale, best first."""
     reach = np.array([max(2, math.ceil(r)) for r, _ in WIDTHS], np.int64)
     widths = np.array([w for _, w in WIDTHS]) / gradients.scale
     field, score_px = gradients.field(), SCORE_PX / gradients.scale
 
-    def refined(pose: Pose) -> tuple[float, Pose]:
-        return kernel.hypothesis(
-            pose, camera, samples.points, samples.normals, field, reach, widths, information, score_px
+    def refined(some: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return kernel.hypotheses(
+            some, camera, samples.points, samples.normals, field, reach, widths, information, score_px
         )
 
-    scored = list(kernel.THREADS.map(refined, poses))
-    return _distinct(sorted(scored, key=lambda item: -item[0]), camera, samples, 1.0 / gradients.scale)
+    # Neighbours in the list take about as long: each worker gets every so many.
+    shares = [np.stack(poses[k :: kernel.WORKERS]) for k in range(min(kernel.WORKERS, len(poses)))]
+    parts = kernel.THREADS.map(refined, shares)
+    scored = [(float(score), pose) for scores, some in parts for score, pose in zip(scores, some, strict=True)]
+    return sorted(scored, key=lambda item: -item[0])
 
 
 def _steps_from(
@@ -133,25 +139,34 @@ def _steps_from(
     """12 poses beside one: the part's outline moves by about so many pixels, in each direction and about each axis."""
     middle = transform(pose, centre[None])[0]
     step = step_px * middle[2] / camera.matrix[0, 0]
-    poses = []
-    for axis, sign in itertools.product(range(3), (-1.0, 1.0)):
-        # A turn about the line of sight moves the outline by all of its radius, one out of the image by half as much.
-        turn = sign * step / radius_m * (2.0 if axis < 2 else 1.0) * np.eye(3)[axis]
-        rotation = rotation_from_vector(turn)
-        shift = sign * step * np.eye(3)[axis] if axis < 2 else sign * step / radius_m * middle
-        poses += [make_pose(rotation, middle - rotation @ middle) @ pose, make_pose(None, shift) @ pose]
-    return poses
+    # A turn about the line of sight moves the outline by all of its radius, one out of the image by half as much.
+    turns = turns_about(middle, step / radius_m * np.diag([2.0, 2.0, 1.0])[AXES] * SIGNS)
+    shifts = np.tile(np.eye(4), (6, 1, 1))
+    shifts[:, :3, 3] = step * np.array([[1.0, 0, 0], [0, 1, 0], middle / radius_m])[AXES] * SIGNS
+    return [*turns @ pose, *shifts @ pose]
 
 
 def _distinct(
-    ranked: list[tuple[float, Pose]], camera: CameraModel, samples: EdgeSamples, apart_px: float
+    ranked: list[tuple[float, Pose]], camera: CameraModel, samples: EdgeSamples, apart_px: float, most: int
 ) -> list[tuple[float, Pose]]:
-    """Without the poses that look as a better one does."""
-    points = samples.thinned(40).points
-    in_camera = np.stack([transform(pose, points) for _, pose in ranked])
-    pixels = np.nan_to_num(camera.project(in_camera.reshape(-1, 3)), nan=-1e4).reshape(len(ranked), -1, 2)
-    kept: list[int] = []
-    for k, own in enumerate(pixels):
-        if not kept or np.linalg.norm(pixels[kept] - own, axis=2).mean(axis=1).min() > apart_px:
-            kept.append(k)
-    return [ranked[k] for k in kept]
+    """The best ones, without those that look as a better one does."""
+    pixels = _seen([pose for _, pose in ranked], camera, samples)
+    kept: list[tuple[float, Pose]] = []
+    left = np.arange(len(ranked))
+    while len(left) and len(kept) < most:
+        kept.append(ranked[left[0]])
+        left = left[_apart(pixels[left], pixels[left[0]]) > apart_px]
+    return kept
+
+
+def _apart(pixels: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k,) mean distance between points (k, n, 2) and others (n, 2)."""
+    difference = pixels - others
+    return np.asarray(np.hypot(difference[..., 0], difference[..., 1]).mean(axis=-1))
+
+
+def _seen(poses: Sequence[Pose], camera: CameraModel, samples: EdgeSamples) -> NDArray[np.float64]:
+    """(k, n, 2) pixels at which poses show some of the samples; far away for what is behind the camera."""
+    points = samples.thinned(FEW).points
+    in_camera = np.concatenate([transform(pose, points) for pose in poses])
+    return np.nan_to_num(camera.project(in_camera), nan=-1e4).reshape(len(poses), -1, 2)

@@ -20,7 +20,7 @@ from inspection_cell.core.compiled import VARIANTS, open_library, pointer
 from inspection_cell.core.poses import Pose
 
 Doubles = NDArray[np.float64]
-VERSION = 5
+VERSION = 6
 """Of edges.c."""
 CANDIDATES = 4
 """Edges kept on a search line."""
@@ -28,7 +28,8 @@ MOST_OUTLINE = 257
 """Points of an outline: so many bytes add up in 16 bits."""
 BLOCK = 32
 """Bytes that the coarse search may read beyond a row."""
-THREADS = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "alignment")
+WORKERS = min(4, os.cpu_count() or 1)
+THREADS = ThreadPoolExecutor(WORKERS, "alignment")
 """For these functions: the compiled loops run without Python's lock."""
 ACROSS = 0.7
 """Of a gradient, at least so much must be across the expected edge."""
@@ -58,7 +59,6 @@ def library() -> ctypes.CDLL:
         if found is not None:
             found.edges_visible.restype = ctypes.c_int64
             found.edges_widths.restype = ctypes.c_int64
-            found.edges_hypothesis.restype = ctypes.c_double
             return found
     raise RuntimeError("alignment/edges.c was not built: install the package again where there is a C compiler")
 
@@ -172,8 +172,8 @@ def normal_equations(
     return hessian + np.tril(hessian, -1).T, step
 
 
-def hypothesis(
-    T: Pose,
+def hypotheses(
+    poses: Doubles,
     camera: CameraModel,
     points: Doubles,
     across: Doubles,
@@ -182,19 +182,22 @@ def hypothesis(
     widths: Doubles,
     information: Doubles,
     score_width: float,
-) -> tuple[float, Pose]:
-    """Refines a pose in rounds; the score is the samples' mean weight, 0 to 1.
+) -> tuple[Doubles, Doubles]:
+    """Refines poses (k, 4, 4) in rounds; their scores (k,) are the samples' mean weights, 0 to 1.
 
     Args:
         reach: (rounds,) steps of the scale. widths: (rounds, steps) of the Tukey weight, image pixels.
     """
-    rows, pixels, offsets = rows_of(T), np.empty((len(points), 2)), np.empty((len(points), CANDIDATES))
-    score = library().edges_hypothesis(
-        pointer(rows), pinhole(camera), pointer(points), pointer(across), int64(len(points)), ctypes.byref(field),
-        pointer(reach), pointer(widths), int64(len(reach)), int64(widths.shape[1]), pointer(information),
-        ctypes.c_double(score_width), pointer(pixels), pointer(offsets),
+    rows, scores = np.ascontiguousarray(poses[:, :3]), np.empty(len(poses))
+    pixels, offsets = np.empty((len(points), 2)), np.empty((len(points), CANDIDATES))
+    library().edges_hypotheses(
+        pointer(rows), pointer(scores), int64(len(rows)), pinhole(camera), pointer(points), pointer(across),
+        int64(len(points)), ctypes.byref(field), pointer(reach), pointer(widths), int64(len(reach)),
+        int64(widths.shape[1]), pointer(information), ctypes.c_double(score_width), pointer(pixels), pointer(offsets),
     )  # fmt: skip
-    return float(score), np.vstack([rows.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+    refined = np.array(poses)
+    refined[:, :3] = rows
+    return scores, refined
 
 
 def widths(field: Any, least: float, most: int) -> NDArray[np.float32]:

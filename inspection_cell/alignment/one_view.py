@@ -176,16 +176,15 @@ def _searched(view: _View, part: PartEdges, prior: Pose, bound: tuple[float, flo
     sight, assembly, information = view.sight, part.assembly, view.information
     part_px, reach_px = 2 * assembly.radius * view.px_per_m, (bound[0] + assembly.radius * bound[1]) * view.px_per_m
     finest = min(1.0, FINE_LARGEST_PX / part_px)
-    seen = kernel.THREADS.submit(sight.edges, prior, SAMPLES)
-    last, width_px = _sharp_gradients(view.grey, finest)
-    coarsest = min(last.scale, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
-    scales = coarsest, math.sqrt(coarsest * last.scale)
-    pyramid = [*kernel.THREADS.map(lambda scale: gradient_image(view.grey, scale), scales), last]
-    samples = seen.result()
+    coarsest = min(finest, max(COARSE_REACH_PX / reach_px, COARSE_SMALLEST_PX / part_px))
+    finer = kernel.THREADS.submit(_finer_gradients, view.grey, coarsest, finest)  # while the coarse search goes on
+    samples, smallest = sight.edges(prior, SAMPLES), gradient_image(view.grey, coarsest)
     if len(samples) < FEWEST_SAMPLES:
         return f"only {len(samples)} visible edge points are in the image: the part is hardly in view"
     few, some = samples.thinned(COARSE_SAMPLES), samples.thinned(HYPOTHESIS_SAMPLES)
-    poses = coarse_poses(prior, sight.camera, few, pyramid[0], assembly.centre, assembly.radius, bound)
+    poses = coarse_poses(prior, sight.camera, few, smallest, assembly.centre, assembly.radius, bound)
+    middle, last, width_px = finer.result()
+    pyramid = [smallest, middle, last]
     ranked = tournament(poses, sight.camera, some, pyramid, information)
     ranked = out_of_ruts(ranked, sight.camera, some, last, information, assembly.centre, assembly.radius)
     found = []
@@ -258,6 +257,14 @@ def _nearest_equivalent(pose: Pose, part: PartEdges, prior: Pose) -> Pose:
     alike = np.trace(np.swapaxes(pose @ part.symmetries, 1, 2)[:, :3, :3] @ prior[:3, :3], axis1=1, axis2=2)
     best = int(np.argmax(alike))
     return pose if best == 0 else pose @ part.symmetries[best]
+
+
+def _finer_gradients(
+    grey: NDArray[np.float32], coarsest: float, finest: float
+) -> tuple[GradientImage, GradientImage, float]:
+    """The gradients between the coarsest scale and the last, and of the last; the width of its steps."""
+    last, width_px = _sharp_gradients(grey, finest)
+    return gradient_image(grey, math.sqrt(coarsest * last.scale)), last, width_px
 
 
 def _sharp_gradients(grey: NDArray[np.float32], scale: float) -> tuple[GradientImage, float]:

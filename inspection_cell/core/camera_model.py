@@ -43,13 +43,20 @@ class CameraModel:
         p = np.asarray(points, float).reshape(-1, 3)
         depth = np.where(p[:, 2] > 1e-9, p[:, 2], np.nan)
         x, y = p[:, 0] / depth, p[:, 1] / depth
+        if self.distortion.any():
+            x, y = self._distorted(x, y)
+        k = self.matrix
+        return np.column_stack([k[0, 0] * x + k[0, 1] * y + k[0, 2], k[1, 1] * y + k[1, 2]])
+
+    def _distorted(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         k1, k2, p1, p2, k3 = self.distortion
         r2 = x * x + y * y
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
         xd = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
         yd = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-        k = self.matrix
-        return np.column_stack([k[0, 0] * xd + k[0, 1] * yd + k[0, 2], k[1, 1] * yd + k[1, 2]])
+        return xd, yd
 
     def resized(self, width: int, height: int) -> CameraModel:
         """The same view sampled to another size; pixel centres stay where they were in the scene."""

@@ -33,13 +33,22 @@ def transform(pose: Pose, points: ArrayLike) -> NDArray[np.float64]:
 
 
 def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
-    """The 3x3 rotation of a rotation vector (axis times angle, radians)."""
+    """The rotations (..., 3, 3) of rotation vectors (..., 3), axis times angle, radians."""
     v = np.asarray(vector, float)
-    angle = float(np.linalg.norm(v))
-    cross = np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
-    if angle < 1e-12:
-        return np.eye(3) + cross
-    return np.eye(3) + (math.sin(angle) / angle) * cross + ((1.0 - math.cos(angle)) / angle**2) * (cross @ cross)
+    angle = np.linalg.norm(v, axis=-1)[..., None, None] / np.pi
+    cross = np.zeros((*v.shape, 3))
+    cross[..., 2, 1], cross[..., 0, 2], cross[..., 1, 0] = np.moveaxis(v, -1, 0)
+    cross -= np.swapaxes(cross, -1, -2)
+    # Rodrigues: sin(a) / a and (1 - cos(a)) / a^2, without a branch at 0.
+    return np.asarray(np.eye(3) + np.sinc(angle) * cross + 0.5 * np.sinc(angle / 2) ** 2 * (cross @ cross))
+
+
+def turns_about(point: ArrayLike, vectors: ArrayLike) -> NDArray[np.float64]:
+    """Poses (n, 4, 4) that turn about a point (3,) by rotation vectors (n, 3)."""
+    rotations, centre = rotation_from_vector(vectors), np.asarray(point, float)
+    poses = np.tile(np.eye(4), (len(rotations), 1, 1))
+    poses[:, :3, :3], poses[:, :3, 3] = rotations, centre - rotations @ centre
+    return poses
 
 
 def rotation_angle(rotation: ArrayLike) -> float:
