@@ -56,7 +56,7 @@ class GeometryRenderer:
         """Raises RenderError where there is no OpenGL 3.3 over EGL."""
         self.assembly = assembly
         self._thread = threading.get_ident()
-        self._context = _context()
+        self._context = open_context()
         self._closed = False
         self._targets: dict[str, Any] = {}
         with self._context:
@@ -283,7 +283,7 @@ def _set_material(program: Any, material: Material) -> None:
     program["texture_per_m"].value = material.texture_per_m
 
 
-def _context() -> Any:
+def open_context() -> Any:
     try:
         # A variable, because the package declares these arguments with another type than it takes.
         libraries: Any = {"backend": "egl", "libegl": "libEGL.so.1", "libgl": "libGL.so.1"}

@@ -1,0 +1,132 @@
+"""Networks for presence from pictures alone: an encoder in blocks, the autoencoder's decoder, and the classifier."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+SMALL_WIDTHS = (32, 64, 128, 192)
+LATENT = 128
+MEAN, STD = 0.45, 0.25
+
+
+class Encoder(nn.Module):
+    """Pictures (n, 3, size, size), 0 to 1, to codes (n, LATENT).
+
+    Attributes:
+        blocks: in order; a classifier may leave the first of them as they are.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], channels: int, size: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.size = size
+        self.neck = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(channels * 16, LATENT))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        values = (pictures - MEAN) / STD
+        for block in self.blocks:
+            values = block(values)
+        code: Tensor = self.neck(values)
+        return code
+
+
+def small_encoder(size: int) -> Encoder:
+    """One that a processor trains: as many blocks as bring the picture to 8 pixels a side or less."""
+    channels = (3, *SMALL_WIDTHS)
+    blocks: list[nn.Module] = [
+        nn.Sequential(
+            _convolution(inside, outside, stride=2), _convolution(outside, outside), _convolution(outside, outside)
+        )
+        for inside, outside in itertools.pairwise(channels)
+    ]
+    return Encoder(blocks, SMALL_WIDTHS[-1], size)
+
+
+def _convolution(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+    )
+
+
+class Decoder(nn.Module):
+    """Codes (n, LATENT) to pictures (n, 1, size, size), 0 to 1, `size` a power of two from 32 on.
+
+    The component alone has no colour, so one channel is enough.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        steps = (size // 8).bit_length() - 1
+        widths = [max(16, 128 >> step) for step in range(steps + 1)]
+        self.begin = nn.Linear(LATENT, widths[0] * 64)
+        self.grow = nn.Sequential(
+            *(nn.Sequential(nn.Upsample(scale_factor=2), _convolution(a, b)) for a, b in itertools.pairwise(widths)),
+            nn.Conv2d(widths[-1], 1, 3, padding=1),
+        )
+
+    def forward(self, codes: Tensor) -> Tensor:
+        picture: Tensor = torch.sigmoid(self.grow(self.begin(codes).view(len(codes), -1, 8, 8)))
+        return picture
+
+
+class Classifier(nn.Module):
+    """Pictures (n, 3, size, size), 0 to 1, to logits (n, classes)."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(LATENT, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.encoder(pictures)))
+        return logits
+
+    def freeze(self, trained_blocks: int | None) -> None:
+        """Leaves all blocks but the last `trained_blocks` as they are (None: all are trained); the head is trained.
+
+        With none trained, the codes stay as they are too.
+        """
+        blocks = list(self.encoder.blocks)
+        kept = [] if trained_blocks is None else blocks[: len(blocks) - trained_blocks]
+        kept = [*kept, self.encoder.neck] if trained_blocks == 0 else kept
+        for module in kept:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Frozen blocks keep their normalisation."""
+        super().train(mode)
+        for module in self.encoder.blocks:
+            if not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
+
+class _Published(nn.Module):
+    """Bytes as a camera gives them to probabilities, after temperature scaling."""
+
+    def __init__(self, classifier: Classifier, temperature: float) -> None:
+        super().__init__()
+        self.classifier, self.temperature = classifier, temperature
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return torch.softmax(self.classifier(pictures / 255.0) / self.temperature, dim=1)
+
+
+def export(classifier: Classifier, temperature: float, path: Path) -> None:
+    """Writes the ONNX graph: `pictures` (n, 3, size, size) float32, 0 to 255, to `probabilities` (n, classes)."""
+    size = classifier.encoder.size
+    torch.onnx.export(
+        _Published(classifier.eval(), temperature).eval(),
+        (torch.zeros(2, 3, size, size),),
+        str(path),
+        input_names=["pictures"],
+        output_names=["probabilities"],
+        dynamic_axes={"pictures": {0: "n"}, "probabilities": {0: "n"}},
+        dynamo=False,
+        opset_version=17,
+    )
