@@ -40,13 +40,13 @@ from numpy.typing import NDArray
 from real_sets import SETS, RememberingBackbone, add_data, backbones, missing
 
 from inspection_cell.anomaly.backbone import Backbone
-from inspection_cell.anomaly.curves import Share
 from inspection_cell.anomaly.evaluate import GOOD, labelled_images, training_images
 from inspection_cell.anomaly.fit import FitSettings, GoodImage, Pixels, fit_views
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.score import load_model
 from inspection_cell.anomaly.station import model_name
 from inspection_cell.anomaly.thresholds import fit_limits, part_statistic
+from inspection_cell.common.rates import Share
 
 ALPHAS = (0.02, 0.05)
 THIRDS = 3

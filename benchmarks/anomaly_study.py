@@ -36,7 +36,7 @@ from matplotlib import pyplot
 from numpy.typing import NDArray
 
 from inspection_cell.anomaly.backbone import Backbone, choose_channels, load_backbone
-from inspection_cell.anomaly.curves import Share, d_t, tpr_tnr
+from inspection_cell.anomaly.curves import d_t, tpr_tnr
 from inspection_cell.anomaly.engine_config import EngineConfig
 from inspection_cell.anomaly.feature_bank import FeatureBank
 from inspection_cell.anomaly.heat import cluster_pixels, cluster_score, heat_map, percentile_score, raw_score
@@ -45,6 +45,7 @@ from inspection_cell.anomaly.padim import Gaussians, Prior, distance_map, fit
 from inspection_cell.anomaly.preprocess import make_mapping
 from inspection_cell.anomaly.score import allowed_pixels
 from inspection_cell.cli.commissioning import progress_bar
+from inspection_cell.common.rates import Share
 from inspection_cell.recipe.paths import share_folder
 
 DECISIONS = ("maximum", "percentile 99.99", "cluster")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from common import finish, machine, own_domain, parser, print_table
 
-from inspection_cell.anomaly.curves import Share
 from inspection_cell.cli.commissioning import commission_simulated, is_commissioned, progress_bar
 from inspection_cell.cli.simulated_line import Inspected, SimulatedLine, derive_config, good_parts, mixed_parts
+from inspection_cell.common.rates import Share
 from inspection_cell.core.verdict import Verdict
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.simulation.truth import DefectKind

@@ -6,39 +6,14 @@ A score counts as positive ("defective") when it is above the threshold, as ever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
+
+from inspection_cell.common.rates import Share
 
 Curve = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Share:
-    """So many of so many."""
-
-    hits: int
-    of: int
-
-    @property
-    def value(self) -> float:
-        """The share; NaN of none."""
-        return self.hits / self.of if self.of else float("nan")
-
-    @property
-    def rest(self) -> Share:
-        """The others."""
-        return Share(self.of - self.hits, self.of)
-
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Where the true share lies: exact and central (Clopper and Pearson 1934)."""
-        rest, miss = (1 - confidence) / 2, self.of - self.hits
-        low = float(beta.ppf(rest, self.hits, miss + 1)) if self.hits else 0.0
-        high = float(beta.ppf(1 - rest, self.hits + 1, miss)) if miss else 1.0
-        return low, high
 
 
 def tpr_tnr(scores_good: ArrayLike, scores_bad: ArrayLike, thresholds: ArrayLike) -> tuple[Curve, Curve]:

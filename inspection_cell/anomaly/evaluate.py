@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from inspection_cell.anomaly.curves import Share, aupro, d_t
+from inspection_cell.anomaly.curves import aupro, d_t
 from inspection_cell.anomaly.errors import ImageError, ScoreError
 from inspection_cell.anomaly.heat import cluster_score, percentile_score
 from inspection_cell.anomaly.images import IMAGE_SUFFIXES, image_files, read_image
 from inspection_cell.anomaly.score import AnomalyModel, AnomalyScore
+from inspection_cell.common.rates import Share
 
 GOOD = "good"
 _PIXEL_STEP = 2

@@ -15,34 +15,32 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from inspection_cell.anomaly.curves import Share, roc, tpr_tnr
+from inspection_cell.anomaly.curves import roc, tpr_tnr
 from inspection_cell.anomaly.evaluate import Decision, Evaluation, Judged, read_mask
 from inspection_cell.anomaly.images import read_image
 from inspection_cell.anomaly.otsu import Crop
 from inspection_cell.anomaly.picture import overlay
 from inspection_cell.anomaly.score import AnomalyModel
 from inspection_cell.anomaly.thresholds import Limits, Normaliser
+from inspection_cell.common.rates import Share
+from inspection_cell.common.report_page import (
+    AMBER,
+    BLUE,
+    KINDS,
+    RED,
+    html_figure,
+    html_page,
+    html_table,
+    plot,
+    share_text,
+)
 
 PAGE = "index.html"
 _WORST = 6
 """So many false alarms, and so many misses, are shown."""
 _SIDE = 480
 """The longer side of each picture on the page, pixels."""
-_GOOD, _AMBER, _RED = "#0072b2", "#c98a00", "#c00000"
-_KINDS = ("#d55e00", "#cc79a7", "#009e73", "#8c6d31", "#56b4e9", "#777777", "#f0c000", "#6a3d9a")
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #bbb; }
-table { border-collapse: collapse; } th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; }
-tr { border-bottom: 1px solid #ddd; } thead tr { border-bottom: 2px solid #555; }
-td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; } th { font-weight: 600; }
-figure { margin: 1rem 0; break-inside: avoid; } img { max-width: 100%; height: auto; }
-figcaption, .small { font-size: .87rem; color: #444; } .note { border-left: 4px solid #c98a00; padding-left: .7rem; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; } .pair figure { margin: 0; }
-img[src="roc.png"] { width: 26rem; }
-@page { margin: 15mm; }
-@media print { body { margin: 0; max-width: none; font-size: 10pt; } h2 { break-after: avoid; } }
-"""
+_STYLE = 'img[src="roc.png"] { width: 26rem; }'
 
 _EXPLAINED = (
     "Intervals: 95 %, exact (Clopper and Pearson). A score is 0 for a typical good part of the fit and 1 a robust "
@@ -97,10 +95,8 @@ def write_report(subject: Subject, out: Path) -> Path:
         for number, judged in enumerate(chosen, start=1):
             _write_picture(subject, judged, out / f"{name}_{number}.png")
     title = f"{subject.folder.resolve().name}: how well the model tells good from defective"
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    lines = ["<!doctype html>", f'<html lang="en"><head>{head}</head><body>', f"<h1>{escape(title)}</h1>"]
     page = out / PAGE
-    page.write_text("\n".join([*lines, *_body(subject, good, bad), "</body></html>", ""]), encoding="utf-8")
+    page.write_text(html_page(title, _body(subject, good, bad), _STYLE), encoding="utf-8")
     return page
 
 
@@ -112,14 +108,18 @@ def _body(subject: Subject, good: Sequence[Judged], bad: Sequence[Judged]) -> li
         f"<p>{escape(_summary(subject))}</p>",
         *(f'<p class="note">{escape(note)}</p>' for note in _notes(subject)),
         "<h2>Figures</h2>",
-        _html_table(table(subject)),
+        html_table(table(subject)),
         f'<p class="small">{_EXPLAINED.format(size=subject.model.card.size)}</p>',
         "<h2>Scores</h2>",
-        _figure("histogram.png", "Scores of the test images (maximum); what lies beyond the axis is in the last bar."),
+        html_figure(
+            "histogram.png", "Scores of the test images (maximum); what lies beyond the axis is in the last bar."
+        ),
         "<h2>ROC curve</h2>",
-        _figure("roc.png", "Defects found against good images held back, over all thresholds."),
+        html_figure("roc.png", "Defects found against good images held back, over all thresholds."),
         "<h2>Rates over the threshold</h2>",
-        _figure("rates.png", "TPR (full), TNR (dashed); T: the highest threshold that misses no defect of this set."),
+        html_figure(
+            "rates.png", "TPR (full), TNR (dashed); T: the highest threshold that misses no defect of this set."
+        ),
         "<h2>The worst false alarms</h2>",
         f"<p>Over the uncertain limit: {alarms.hits} of {alarms.of} good test images. These score highest. {_HEAT}</p>",
         _gallery(subject, "false_alarm", good),
@@ -127,7 +127,7 @@ def _body(subject: Subject, good: Sequence[Judged], bad: Sequence[Judged]) -> li
         f"<p>Not over it: {misses.hits} of {misses.of} defects. These score lowest; their masks are outlined.</p>",
         _gallery(subject, "miss", bad),
         "<h2>Model and data</h2>",
-        _html_table([("", ""), *_facts(subject)]),
+        html_table([("", ""), *_facts(subject)]),
     ]
 
 
@@ -139,7 +139,7 @@ def table(subject: Subject) -> list[tuple[str, ...]]:
     rows = [("", *(decision.name for decision in decisions))]
     rows.append(("image AUROC", *(f"{decision.auroc:.3f}" for decision in decisions)))
     found = [decision.d_t() for decision in decisions]
-    rows.append(("D_T, new good images", *(_share(share) for share, _ in found)))
+    rows.append(("D_T, new good images", *(share_text(share) for share, _ in found)))
     rows.append(("its T (distance)", *(f"{t:.2f} ({_raw(subject, t):.1f})" for _, t in found)))
     if len(maximum.trained):
         seen = [int((decision.trained <= t).sum()) for decision, (_, t) in zip(decisions, found, strict=True)]
@@ -147,8 +147,8 @@ def table(subject: Subject) -> list[tuple[str, ...]]:
         rows.append(("TNR at T, training images", *cells))
     for name, limit in (("uncertain", limits.uncertain), ("defect", limits.defect)):
         over, kept = _at(maximum, limit)
-        rows.append((f"TPR, {name} limit {limit:.2f}", _share(over), *blank))
-        rows.append((f"TNR, {name} limit {limit:.2f}", _share(kept), *blank))
+        rows.append((f"TPR, {name} limit {limit:.2f}", share_text(over), *blank))
+        rows.append((f"TNR, {name} limit {limit:.2f}", share_text(kept), *blank))
     rows.append(("pixel AUROC", f"{evaluation.pixel_auroc:.3f}", *blank))
     rows.append(("AUPRO up to FPR 0.3", f"{evaluation.aupro:.3f}", *blank))
     return rows
@@ -158,11 +158,6 @@ def _at(decision: Decision, threshold: float) -> tuple[Share, Share]:
     """Defects above a threshold, and good test images not above it."""
     over = Share(int((decision.bad > threshold).sum()), len(decision.bad))
     return over, Share(int((decision.good <= threshold).sum()), len(decision.good))
-
-
-def _share(share: Share) -> str:
-    low, high = share.interval()
-    return f"{share.value:.3f} ({share.hits} of {share.of})\n{low:.3f} to {high:.3f}"
 
 
 def _raw(subject: Subject, score: float) -> float:
@@ -239,25 +234,9 @@ def _crop(crop: Crop | None) -> str:
     return f"{crop}, found in each image" if isinstance(crop, str) else "x {}, y {}, {} x {} pixels".format(*crop)
 
 
-def _html_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """The first row is the head; it is left out where it is blank."""
-
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        return "".join(f"<{tag}>{escape(text).replace(chr(10), '<br>')}</{tag}>" for text in texts)
-
-    head = f"<thead><tr>{cells('th', rows[0])}</tr></thead>" if any(rows[0]) else ""
-    body = "\n".join(f"<tr>{cells('th', row[:1])}{cells('td', row[1:])}</tr>" for row in rows[1:])
-    return f"<table>{head}<tbody>\n{body}\n</tbody></table>"
-
-
-def _figure(file: str, caption: str) -> str:
-    text = escape(caption)
-    return f'<figure><img src="{file}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
 def _gallery(subject: Subject, name: str, chosen: Sequence[Judged]) -> str:
     figures = [
-        _figure(
+        html_figure(
             f"{name}_{number}.png",
             f"{judged.image.kind}/{judged.image.path.name}: score {judged.found.score:.2f}, "
             f"judged {_judgement(subject, judged.found.score)}",
@@ -284,21 +263,8 @@ def _write_picture(subject: Subject, judged: Judged, path: Path) -> None:
     path.write_bytes(cv2.imencode(".png", np.hstack([shown[0], gap, shown[1]])[..., ::-1])[1].tobytes())
 
 
-def _plot(width: float, height: float, columns: int = 1) -> tuple[Figure, NDArray[np.object_]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, columns, sharey=True))
-    for axis in axes:
-        axis.grid(color="#e4e4e4", linewidth=0.7)
-        axis.set_axisbelow(True)
-        axis.tick_params(labelsize=8)
-        axis.xaxis.label.set_size(9)
-        axis.yaxis.label.set_size(9)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _draw_limits(axis: Axes, limits: Limits) -> None:
-    for name, value, colour in (("uncertain", limits.uncertain, _AMBER), ("defect", limits.defect, _RED)):
+    for name, value, colour in (("uncertain", limits.uncertain, AMBER), ("defect", limits.defect, RED)):
         axis.axvline(value, color=colour, linestyle="-.", linewidth=1.2, label=f"{name} limit {value:.2f}")
 
 
@@ -319,9 +285,9 @@ def _draw_histogram(subject: Subject) -> Figure:
         if not judged.image.is_good:
             scores = groups.get(judged.image.kind, np.empty(0))
             groups[judged.image.kind] = np.append(scores, judged.found.score)
-    figure, (axis,) = _plot(7.4, 3.2)
+    figure, (axis,) = plot(7.4, 3.2)
     edges = np.linspace(low, high, 41)
-    colours = [_GOOD, *(_KINDS[i % len(_KINDS)] for i in range(len(groups) - 1))]
+    colours = [BLUE, *(KINDS[i % len(KINDS)] for i in range(len(groups) - 1))]
     values = [np.minimum(scores, high) for scores in groups.values()]
     names = [f"{kind} ({len(scores)})" for kind, scores in groups.items()]
     axis.hist(values, edges, stacked=True, color=colours, label=names, edgecolor="white", linewidth=0.5)
@@ -332,9 +298,9 @@ def _draw_histogram(subject: Subject) -> Figure:
 
 
 def _draw_roc(evaluation: Evaluation) -> Figure:
-    figure, (axis,) = _plot(4.4, 4.2)
+    figure, (axis,) = plot(4.4, 4.2)
     axis.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.8)
-    for decision, colour, line in zip(evaluation.decisions, (_GOOD, *_KINDS), ("-", "--", ":"), strict=False):
+    for decision, colour, line in zip(evaluation.decisions, (BLUE, *KINDS), ("-", "--", ":"), strict=False):
         name = f"{decision.name}: {decision.auroc:.3f}"
         axis.plot(*roc(decision.good, decision.bad), color=colour, linestyle=line, linewidth=1.8, label=name)
     axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -346,13 +312,13 @@ def _draw_roc(evaluation: Evaluation) -> Figure:
 def _draw_rates(subject: Subject) -> Figure:
     """As Figure 6 of the robot-assisted inspection paper; the upper axis has its unit."""
     decisions, normaliser = subject.evaluation.decisions, subject.normaliser
-    figure, axes = _plot(7.4, 3.2, len(decisions))
+    figure, axes = plot(7.4, 3.2, len(decisions))
     low, high = _range(subject)
     thresholds = np.linspace(low, high, 1000)
     for axis, decision in zip(axes, decisions, strict=True):
         tpr, tnr = tpr_tnr(decision.good, decision.bad, thresholds)
-        axis.plot(thresholds, tpr, color=_KINDS[0], linewidth=1.8, label="TPR")
-        axis.plot(thresholds, tnr, color=_GOOD, linewidth=1.8, linestyle="--", label="TNR")
+        axis.plot(thresholds, tpr, color=KINDS[0], linewidth=1.8, label="TPR")
+        axis.plot(thresholds, tnr, color=BLUE, linewidth=1.8, linestyle="--", label="TNR")
         axis.axvline(decision.d_t()[1], color="#555555", linestyle=":", linewidth=1.2, label="T")
         if decision is decisions[0]:
             _draw_limits(axis, subject.limits)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
 
 from inspection_cell.anomaly.errors import FitError, ScoreError
+from inspection_cell.common.rates import conformal_limit
 
 CRITICAL_FACTOR = 1.5
 """How far over the limit a single view must be to count for the whole part."""
@@ -102,22 +102,6 @@ def part_statistic(scores: ArrayLike, n: int, critical_factor: float = CRITICAL_
     if len(ordered) < n or not np.isfinite(ordered).all():
         raise ScoreError(f"scores {ordered.tolist()}: needs at least {n}, all finite")
     return float(max(ordered[n - 1], ordered[0] / critical_factor))
-
-
-def conformal_limit(values: ArrayLike, alpha: float) -> tuple[float, float, tuple[float, float]]:
-    """The limit that a new good part exceeds with a probability of at most alpha, if it is like these.
-
-    It is the k-th smallest of P values, k = ceil((P + 1)(1 - alpha)); where there are too few parts for alpha, the
-    largest. Given the P values, the chance of a new one to exceed it is Beta(P + 1 - k, k) distributed (Vovk 2012).
-
-    Returns:
-        The limit, the alpha reached, (P + 1 - k) / (P + 1), and the exact central 95 % interval of the rate.
-    """
-    ordered = np.sort(np.asarray(values, float))
-    parts = len(ordered)
-    k = min(parts, math.ceil((parts + 1) * (1 - alpha) - 1e-9))
-    low, high = beta.ppf([0.025, 0.975], parts + 1 - k, k)
-    return float(ordered[k - 1]), (parts + 1 - k) / (parts + 1), (float(low), float(high))
 
 
 def tail_limit(values: ArrayLike, alpha: float) -> float:

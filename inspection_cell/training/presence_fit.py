@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
@@ -85,24 +86,12 @@ def calibrate(raw: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibratio
         raw: (n, 3) logits of held-out renderings.
     """
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    temperatures = np.exp(np.linspace(np.log(0.5), np.log(4.0), 60))
-    losses = [
-        -np.mean(np.log(probabilities(raw[even], t)[np.arange(len(labels[even])), labels[even]])) for t in temperatures
-    ]
-    temperature = float(temperatures[int(np.argmin(losses))])
+    temperature = fit_temperature(raw[even], labels[even])
     score = 1.0 - probabilities(raw, temperature)[:, PRESENT]
     present = score[even][labels[even] == PRESENT]
     uncertain = max(LEAST_UNCERTAIN, float(np.quantile(present, 1 - FALSE_UNCERTAIN)))
     defect = max(LEAST_DEFECT, uncertain, float(np.quantile(present, 1 - FALSE_DEFECT)))
     return Calibration(temperature, uncertain, defect, _figures(raw[odd], score[odd], labels[odd], uncertain, defect))
-
-
-def probabilities(raw: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """(n, 3) softmax of logits over the temperature."""
-    scaled = raw / temperature
-    exponent = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    result: NDArray[np.float64] = exponent / exponent.sum(axis=1, keepdims=True)
-    return np.clip(result, 1e-12, 1.0)
 
 
 def _figures(

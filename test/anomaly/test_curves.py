@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
-from scipy.stats import binom
 
-from inspection_cell.anomaly.curves import Share, aupro, d_t, roc, tpr_tnr
+from inspection_cell.anomaly.curves import aupro, d_t, roc, tpr_tnr
 from inspection_cell.anomaly.evaluate import auroc
 
 SCORES = st.lists(st.integers(0, 8), min_size=1, max_size=20)
@@ -89,12 +88,3 @@ def test_the_area_under_the_roc_is_the_auroc(good, bad):
 def test_empty_groups_are_refused():
     with pytest.raises(ValueError, match="good parts and of defects"):
         d_t([1.0], [])
-
-
-@pytest.mark.parametrize("hits, of", [(0, 26), (1, 26), (20, 26), (26, 26)])
-def test_intervals_are_exact(hits, of):
-    """At each end, so few or so many hits have a chance of 2.5 %."""
-    low, high = Share(hits, of).interval()
-    assert low <= hits / of <= high
-    assert low == 0 if hits == 0 else binom.sf(hits - 1, of, low) == pytest.approx(0.025)
-    assert high == 1 if hits == of else binom.cdf(hits, of, high) == pytest.approx(0.025)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspection_cell.anomaly.errors import FitError, ScoreError
-from inspection_cell.anomaly.thresholds import conformal_limit, fit_limits, fit_normaliser, outliers, part_statistic
+from inspection_cell.anomaly.thresholds import fit_limits, fit_normaliser, outliers, part_statistic
 
 
 @given(
@@ -24,30 +24,6 @@ def test_nan_and_missing_views_never_make_a_statistic():
     for scores in ([1.0, float("nan")], [1.0], [1.0, float("inf")]):
         with pytest.raises(ScoreError):
             part_statistic(scores, 2)
-
-
-def test_conformal_limit_keeps_its_rate_on_average():
-    rng = np.random.default_rng(0)
-    over = []
-    for _ in range(4000):
-        limit, reached, _ = conformal_limit(rng.gumbel(size=60), 0.05)
-        assert reached == pytest.approx(3 / 61)
-        over.append(rng.gumbel() > limit)
-    assert 0.035 < np.mean(over) < 0.06
-
-
-def test_the_interval_covers_the_true_rate():
-    rng = np.random.default_rng(1)
-    covered = []
-    for _ in range(1000):
-        limit, _, (low, high) = conformal_limit(rng.uniform(size=50), 0.02)
-        covered.append(low <= 1 - limit <= high)
-    assert 0.93 < np.mean(covered) < 0.97
-
-
-def test_too_few_parts_for_alpha_is_said():
-    limit, reached, _ = conformal_limit(np.arange(20.0), 0.02)
-    assert limit == 19 and reached == pytest.approx(1 / 21)
 
 
 def test_views_become_comparable_and_limits_ordered():

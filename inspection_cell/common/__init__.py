@@ -1,0 +1,1 @@
+"""What several rooms say about themselves: rates with exact intervals, and the pages that show them."""
