@@ -15,6 +15,7 @@ MODULES = {
     "demo_command": ("demo", "commission"),
     "anomaly_commands": ("fit-anomaly", "inspect-folder", "evaluate-anomaly", "describe-backbone"),
     "export_command": ("export-anomaly",),
+    "presence_commands": ("train-presence", "evaluate-presence"),
     "record_commands": ("parts", "show"),
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from inspection_cell.training.inception import CHANNELS, inception_blocks
 
 SMALL_WIDTHS = (32, 64, 128, 192)
 LATENT = 128
@@ -45,6 +47,14 @@ def small_encoder(size: int) -> Encoder:
         for inside, outside in itertools.pairwise(channels)
     ]
     return Encoder(blocks, SMALL_WIDTHS[-1], size)
+
+
+def inception_encoder(size: int) -> Encoder:
+    """The paper's, for a graphics card."""
+    return Encoder(inception_blocks(), CHANNELS, size)
+
+
+ENCODERS: dict[str, Callable[[int], Encoder]] = {"small": small_encoder, "inception": inception_encoder}
 
 
 def _convolution(inside: int, outside: int, stride: int = 1) -> nn.Sequential:

@@ -1,49 +1,114 @@
-"""Trains the presence classifier of one part on renderings of its CAD model, calibrates it and exports it to ONNX.
-
-Run as: python -m inspection_cell.training.presence render|train ...
-"""
+"""From a CAD file to a presence model: renders, trains, calibrates on unseen renderings, exports, reports."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from inspection_cell.cad.assembly import Assembly, load_assembly
+from inspection_cell.presence.calibration import probabilities
+from inspection_cell.presence.evaluation import evaluate
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, package_hash, write_card
-from inspection_cell.training.presence_data import Samples, load_samples, render_samples, save_samples
-from inspection_cell.training.presence_scenes import LEAST_AREA_PX, LEAST_VISIBLE, SceneMaker, SceneSettings
+from inspection_cell.presence.report import write_report
+from inspection_cell.training.presence_data import LEVELS, Samples
+from inspection_cell.training.presence_fit import Calibration, FitPlan, calibrate, fit, logits
+from inspection_cell.training.presence_network import PresenceNetwork, export
+from inspection_cell.training.presence_render import RenderJob, gathered, render_shards
+from inspection_cell.training.presence_scenes import LEAST_AREA_PX, LEAST_VISIBLE, SceneSettings
 
 LARGEST_MARGIN_PX = 6.0
+CLASSES = ("present", "missing", "wrong")
+TRAIN_SEED, HELD_OUT_SEED = 1, 2
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
 
 
-def render(assembly: Assembly, names: list[str], count: int, seed: int, out: Path) -> None:
-    """Renders samples into a file; another seed gives other pictures and other wrong components."""
-    save_samples(render_samples(SceneMaker(assembly, names, SceneSettings(), seed), count), out)
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Attributes:
+    cad: the file. unit: of a mesh, None for metres and STEP. names: of the components to be judged.
+    samples, held_out: how many are rendered to train on, and to calibrate and measure on. epochs: over the samples.
+    processes: that render, and threads that train.
+    """
+
+    cad: Path
+    unit: str | None
+    names: tuple[str, ...]
+    samples: int
+    held_out: int
+    epochs: int
+    processes: int
 
 
-def train(assembly: Assembly, names: list[str], files: list[Path], held_out: Path, epochs: int, folder: Path) -> None:
-    """Fits, calibrates and writes model.onnx and card.json."""
-    from inspection_cell.training.presence_fit import calibrate, fit, logits
-    from inspection_cell.training.presence_network import export
+@dataclass(frozen=True)
+class Trained:
+    """What came out: the model's hash for the recipe, its calibration, and the page to look at."""
 
-    parts = [load_samples(path) for path in files]
-    samples = Samples(
-        np.concatenate([p.inputs for p in parts]),
-        np.concatenate([p.labels for p in parts]),
-        np.concatenate([p.components for p in parts]),
+    model_hash: str
+    calibration: Calibration
+    report: Path
+
+
+def judged_names(assembly: Assembly, without: tuple[str, ...]) -> tuple[str, ...]:
+    """The components to be judged: all but these.
+
+    Raises:
+        ValueError: a name that the assembly does not have, or nothing left.
+    """
+    known = ", ".join(assembly.names)
+    for name in without:
+        if name not in assembly.names:
+            raise ValueError(f"{assembly.source}: has no component {name!r} to leave out; it has {known}")
+    names = tuple(name for name in assembly.names if name not in without)
+    if not names:
+        raise ValueError(f"{assembly.source}: no component is left to be judged; it has {known}")
+    return names
+
+
+def train_presence(plan: TrainingPlan, out: Path, work: Path, progress: Progress) -> Trained:
+    """Writes model.onnx, card.json and the report into `out`.
+
+    Args:
+        work: keeps samples and what was learned: a training that was cut off goes on from there. The caller removes it.
+
+    Raises:
+        CadError, ValueError: the file, the components or the work folder cannot be used.
+    """
+    assembly = load_assembly(plan.cad, plan.unit)
+    samples = _rendered(plan, plan.samples, TRAIN_SEED, work / "train", "rendering", progress)
+    unseen = _rendered(plan, plan.held_out, HELD_OUT_SEED, work / "held_out", "rendering to measure on", progress)
+    network = fit(
+        samples,
+        FitPlan(plan.epochs, plan.processes),
+        work / f"epochs{plan.epochs}.pt",
+        lambda done, of, loss: progress(f"training, loss {loss:.2f}", done, of),
     )
-    network = fit(samples, epochs, seed=1)
-    unseen = load_samples(held_out)
-    calibration = calibrate(logits(network, unseen), unseen.labels)
-    folder.mkdir(parents=True, exist_ok=True)
+    raw = logits(network, unseen)
+    calibration = calibrate(raw, unseen.labels)
+    out.mkdir(parents=True, exist_ok=True)
+    _publish(network, calibration, assembly, plan, out)
+    report = _report(raw, unseen, calibration, out)
+    return Trained(package_hash(out), calibration, report)
+
+
+def _rendered(plan: TrainingPlan, count: int, seed: int, folder: Path, text: str, progress: Progress) -> Samples:
+    job = RenderJob(plan.cad, plan.unit, plan.names, SceneSettings(), seed)
+    return gathered(render_shards(job, count, folder, plan.processes, lambda done: progress(text, done, count)))
+
+
+def _publish(
+    network: PresenceNetwork, calibration: Calibration, assembly: Assembly, plan: TrainingPlan, folder: Path
+) -> None:
     export(network, calibration.temperature, folder / MODEL_FILE)
     card = PresenceCard(
         part=folder.name,
         cad_sha256=assembly.sha256,
-        components=tuple(names),
+        components=plan.names,
         limit_uncertain=round(calibration.limit_uncertain, 4),
         limit_defect=round(calibration.limit_defect, 4),
         least_visible=LEAST_VISIBLE,
@@ -53,32 +118,11 @@ def train(assembly: Assembly, names: list[str], files: list[Path], held_out: Pat
         held_out={key: round(value, 5) for key, value in calibration.held_out.items()},
     )
     write_card(card, folder)
-    print(f"temperature {calibration.temperature:.2f}, {card}\nhash {package_hash(folder)}")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cad", type=Path, required=True)
-    parser.add_argument("--without", action="append", default=[], help="a component that is not judged (the body)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("render", help="render samples into a file")
-    one.add_argument("--count", type=int, required=True)
-    one.add_argument("--seed", type=int, required=True)
-    one.add_argument("--out", type=Path, required=True)
-    two = commands.add_parser("train", help="train on rendered samples and write the model's folder")
-    two.add_argument("--samples", type=Path, nargs="+", required=True)
-    two.add_argument("--held-out", type=Path, required=True)
-    two.add_argument("--epochs", type=int, default=12)
-    two.add_argument("--folder", type=Path, required=True)
-    arguments = parser.parse_args()
-    assembly = load_assembly(arguments.cad)
-    names = [name for name in assembly.names if name not in arguments.without]
-    if arguments.command == "render":
-        render(assembly, names, arguments.count, arguments.seed, arguments.out)
-    else:
-        train(assembly, names, arguments.samples, arguments.held_out, arguments.epochs, arguments.folder)
-
-
-if __name__ == "__main__":
-    main()
+def _report(raw: np.ndarray, unseen: Samples, calibration: Calibration, folder: Path) -> Path:
+    """On the half of the held-out samples that the limits were not set by."""
+    odd = slice(1, None, 2)
+    p = probabilities(raw[odd], calibration.temperature)
+    pictures = [((crop.astype(np.float32) / LEVELS + 1) * 127.5).astype(np.uint8) for crop in unseen.inputs[odd, 0]]
+    return write_report(evaluate(unseen.labels[odd], p, CLASSES), folder / "report", folder.name, pictures)

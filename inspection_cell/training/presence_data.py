@@ -38,8 +38,6 @@ def render_samples(maker: SceneMaker, count: int) -> Samples:
         sample = maker.sample()
         inputs[i] = np.rint(network_input(sample.grey, sample.expected.channels) * LEVELS)
         labels[i], components[i] = sample.label, maker.names.index(sample.component)
-        if (i + 1) % 500 == 0:
-            print(f"rendered {i + 1} of {count}", flush=True)
     return Samples(inputs, labels, components)
 
 

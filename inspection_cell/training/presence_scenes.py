@@ -61,7 +61,9 @@ class Sample:
 class SceneMaker:
     """Makes samples of one assembly; the same seed gives the same sequence."""
 
-    def __init__(self, assembly: Assembly, names: list[str], settings: SceneSettings, seed: int) -> None:
+    def __init__(
+        self, assembly: Assembly, names: list[str], settings: SceneSettings, seed: int | tuple[int, ...]
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.names = names
         self.settings = settings

@@ -101,9 +101,11 @@ class Stream:
     def __init__(self, recipe: Recipe, processes: int | None = None) -> None:
         """Raises as `subject_parts`."""
         self.recipe = recipe
-        components, views = subject_parts(recipe)
         self._processes = processes or os.cpu_count() or 1
         context = multiprocessing.get_context("spawn")
+        # In a process of its own: who takes the pictures may have PyTorch, which a renderer does not get on with.
+        with ProcessPoolExecutor(1, context) as once:
+            components, views = once.submit(subject_parts, recipe).result()
         arguments = (recipe, components, views)
         self._pool = ProcessPoolExecutor(self._processes, context, initializer=_begin, initargs=arguments)
 

@@ -1,0 +1,115 @@
+"""`inspection-cell train-presence`, `evaluate-presence`: presence models from CAD alone, and what they are worth."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from inspection_cell.cad.assembly import load_assembly
+from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.cli.commissioning import progress_bar
+from inspection_cell.presence.classify import CLASSES, PresenceModel
+
+UNITS = ("m", "mm", "inch")
+
+
+def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the commands of this module; `run(namespace)` gives the exit code."""
+    train = subparsers.add_parser("train-presence", help="train the presence check of a part from its CAD file alone")
+    _add_cad(train)
+    train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the model goes")
+    train.add_argument("--samples", type=int, default=24_000, help="renderings to train on")
+    train.add_argument("--held-out", type=int, default=4_000, help="renderings to calibrate and measure on")
+    train.add_argument("--epochs", type=int, default=12, help="how often each rendering is learned from")
+    train.add_argument("--work", type=Path, help="keeps what was made: a training that was cut off goes on from there")
+    train.set_defaults(run=train_command)
+    check = subparsers.add_parser("evaluate-presence", help="how well a presence model does on pictures with a truth")
+    check.add_argument("model", type=Path, help="the model's folder")
+    check.add_argument("manifest", type=Path, help="the pictures: one JSON object a line, docs/presence.md says which")
+    check.add_argument("--cad", type=Path, required=True, help="the part that the model was trained for")
+    check.add_argument("--unit", choices=UNITS, help="of a mesh, which states none (default: m)")
+    check.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the report goes")
+    check.set_defaults(run=evaluate_command)
+
+
+def _add_cad(command: argparse.ArgumentParser) -> None:
+    command.add_argument("cad", type=Path, help="the part: .step, .stp, .stl, .ply, .obj or .glb")
+    command.add_argument("--unit", choices=UNITS, help="of a mesh, which states none (default: m)")
+    command.add_argument(
+        "--without", action="append", default=[], metavar="NAME", help="a component that is not judged, as the body"
+    )
+    command.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work side by side")
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    """Trains and says what came out."""
+    from inspection_cell.training.needs_torch import load_torch
+
+    load_torch()
+    from inspection_cell.training.presence import TrainingPlan, judged_names, train_presence
+
+    names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
+    plan = TrainingPlan(
+        arguments.cad,
+        arguments.unit,
+        names,
+        arguments.samples,
+        arguments.held_out,
+        arguments.epochs,
+        arguments.processes,
+    )
+    with ExitStack() as stack:
+        work = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="presence-")))
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("", total=None)
+
+        def progress(text: str, done: int, of: int) -> None:
+            bar.update(task, description=text, completed=min(done, of), total=of)
+
+        trained = train_presence(plan, arguments.out, work, progress)
+    told = trained.calibration.held_out
+    print(f"{arguments.out}: judges {', '.join(names)}")
+    print(
+        f"on {told['samples']:.0f} renderings that it has not seen: "
+        f"{told['missing_over_uncertain']:.1%} of the missing and {told['wrong_over_uncertain']:.1%} of the wrong "
+        f"components over the limit, and {told['present_over_uncertain']:.1%} of the good ones"
+    )
+    print(f"look at {trained.report}; for the recipe: model_hash: {trained.model_hash}")
+    return 0
+
+
+def evaluate_command(arguments: argparse.Namespace) -> int:
+    """Judges the pictures and writes the report."""
+    from inspection_cell.presence.evaluation import evaluate
+    from inspection_cell.presence.judge_manifest import judge_manifest
+    from inspection_cell.presence.manifest import load_manifest
+    from inspection_cell.presence.report import overall_table, write_report
+
+    model = PresenceModel.load(arguments.model, None)
+    pictures = [p for p in load_manifest(arguments.manifest) if p.component in model.card.components]
+    if not pictures:
+        known = ", ".join(model.card.components)
+        raise ValueError(f"{arguments.manifest}: shows no component of {arguments.model}, which knows {known}")
+    with GeometryRenderer(load_assembly(arguments.cad, arguments.unit)) as renderer, progress_bar() as bar:
+        task = bar.add_task("judging", total=len(pictures))
+        judged = judge_manifest(
+            model, renderer, pictures, arguments.manifest.parent, lambda done: bar.update(task, completed=done)
+        )
+    for text in judged.refused[:10]:
+        print(f"not judged: {text}")
+    print(f"{len(judged.labels)} of {len(pictures)} pictures were judged")
+    found = evaluate(judged.labels, judged.p, CLASSES)
+    for row in overall_table(found):
+        print(": ".join(row))
+    score = 1 - judged.p[:, 0]
+    for label, name in enumerate(CLASSES):
+        of = score[judged.labels == label]
+        over = np.mean(of > model.card.limit_uncertain)
+        print(f"{name}: {over:.1%} of {len(of)} over the limit, {np.mean(of > model.card.limit_defect):.1%} a defect")
+    print(f"look at {write_report(found, arguments.out, arguments.model.name, judged.crops)}")
+    return 0

@@ -1,0 +1,88 @@
+"""A presence model's answers on the pictures of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.presence.classify import CLASSES, PresenceModel
+from inspection_cell.presence.expectation import image_crop
+from inspection_cell.presence.manifest import ManifestError, Picture
+
+LABELS = {"present": 0, "missing": 1, "background": 1, "wrong": 2}
+"""A background shows a place without the component."""
+NO_COVARIANCE = np.zeros((6, 6))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers on the pictures that could be judged.
+
+    Attributes:
+        pictures: them. crops: (n) grey 64 x 64 uint8, what the model was shown.
+        labels: (n,) 0 present, 1 missing, 2 wrong. p: (n, 3). visible: (n,) fraction of the component.
+        refused: why the others could not be judged, in the manifest's order.
+    """
+
+    pictures: tuple[Picture, ...]
+    crops: tuple[NDArray[np.uint8], ...]
+    labels: NDArray[np.int64]
+    p: NDArray[np.float64]
+    visible: NDArray[np.float64]
+    refused: tuple[str, ...]
+
+
+def judge_manifest(
+    model: PresenceModel,
+    renderer: GeometryRenderer,
+    pictures: Sequence[Picture],
+    folder: Path,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Judged:
+    """Judges pictures of the model's components, each by itself.
+
+    Args:
+        renderer: of the part. folder: where the manifest's images are.
+
+    Raises:
+        ManifestError: an image that cannot be read or is not of its camera's size. PresenceModelError: the model is of
+            another part, or does not know a component.
+    """
+    kept, crops, labels, p, visible, refused = [], [], [], [], [], []
+    for number, picture in enumerate(pictures):
+        image = _read(folder / picture.image, picture)
+        camera, pose = picture.camera.camera(), picture.pose()
+        answer = model.judge(image, camera, renderer, pose, NO_COVARIANCE, picture.component)
+        progress(number + 1)
+        if not answer.probabilities:
+            refused.append(f"{picture.image}: {answer.reason.text if answer.reason else answer.outcome.name}")
+            continue
+        kept.append(picture)
+        crops.append(image_crop(image, answer.box).astype(np.uint8))
+        labels.append(LABELS[picture.label])
+        p.append([answer.probabilities[name] for name in CLASSES])
+        visible.append(answer.visible)
+    return Judged(
+        tuple(kept),
+        tuple(crops),
+        np.array(labels, np.int64),
+        np.array(p, float).reshape(-1, len(CLASSES)),
+        np.array(visible, float),
+        tuple(refused),
+    )
+
+
+def _read(path: Path, picture: Picture) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ManifestError(f"{path}: cannot be read as a picture; save it anew, or take its line out of the manifest")
+    if image.shape[:2] != (picture.camera.height, picture.camera.width):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise ManifestError(f"{path}: is {size}, its camera {picture.camera.width}x{picture.camera.height}")
+    return np.asarray(image, np.uint8)
