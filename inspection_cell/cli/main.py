@@ -15,7 +15,7 @@ MODULES = {
     "demo_command": ("demo", "commission"),
     "anomaly_commands": ("fit-anomaly", "inspect-folder", "evaluate-anomaly", "describe-backbone"),
     "export_command": ("export-anomaly",),
-    "presence_commands": ("train-presence", "evaluate-presence"),
+    "presence_commands": ("train-presence", "synth", "evaluate-presence"),
     "record_commands": ("parts", "show"),
 }
 

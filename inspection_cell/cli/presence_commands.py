@@ -1,4 +1,4 @@
-"""`inspection-cell train-presence`, `evaluate-presence`: presence models from CAD alone, and what they are worth."""
+"""`inspection-cell train-presence`, `synth`, `evaluate-presence`: presence models from CAD, and what they are worth."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cli.commissioning import progress_bar
 from inspection_cell.presence.classify import CLASSES, PresenceModel
+from inspection_cell.training.needs_torch import load_torch
+from inspection_cell.training.presence_scenes import judged_names
+from inspection_cell.training.synth.appearance import AppearanceRanges, ShadingModel
+from inspection_cell.training.synth.dataset import write_dataset
+from inspection_cell.training.synth.scene import SceneRanges
+from inspection_cell.training.synth.stream import Recipe, Subject
 
 UNITS = ("m", "mm", "inch")
 
@@ -28,6 +35,18 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     train.add_argument("--epochs", type=int, default=12, help="how often each rendering is learned from")
     train.add_argument("--work", type=Path, help="keeps what was made: a training that was cut off goes on from there")
     train.set_defaults(run=train_command)
+    synth = subparsers.add_parser("synth", help="draw training pictures of a part's components, and of backgrounds")
+    _add_cad(synth)
+    synth.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the pictures go")
+    synth.add_argument("--count", type=int, default=1000, help="pictures in all, of every class equally many")
+    synth.add_argument("--size", type=int, default=256, help="pixels a side")
+    synth.add_argument(
+        "--target-size", type=int, default=0, help="side of a picture of the component alone (default: none)"
+    )
+    synth.add_argument("--shading", choices=get_args(ShadingModel), default="mixed", help="of the surfaces")
+    synth.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="photographs (default: made by code)")
+    synth.add_argument("--seed", type=int, default=0, help="the same seed gives the same pictures")
+    synth.set_defaults(run=synth_command)
     check = subparsers.add_parser("evaluate-presence", help="how well a presence model does on pictures with a truth")
     check.add_argument("model", type=Path, help="the model's folder")
     check.add_argument("manifest", type=Path, help="the pictures: one JSON object a line, docs/presence.md says which")
@@ -48,10 +67,8 @@ def _add_cad(command: argparse.ArgumentParser) -> None:
 
 def train_command(arguments: argparse.Namespace) -> int:
     """Trains and says what came out."""
-    from inspection_cell.training.needs_torch import load_torch
-
     load_torch()
-    from inspection_cell.training.presence import TrainingPlan, judged_names, train_presence
+    from inspection_cell.training.presence import TrainingPlan, train_presence
 
     names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
     plan = TrainingPlan(
@@ -80,6 +97,30 @@ def train_command(arguments: argparse.Namespace) -> int:
         f"components over the limit, and {told['present_over_uncertain']:.1%} of the good ones"
     )
     print(f"look at {trained.report}; for the recipe: model_hash: {trained.model_hash}")
+    return 0
+
+
+def synth_command(arguments: argparse.Namespace) -> int:
+    """Draws the pictures and says where to look at them."""
+    names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
+    appearance = AppearanceRanges(shading=arguments.shading)
+    recipe = Recipe(
+        subjects=tuple(Subject(arguments.cad, name, arguments.unit) for name in names),
+        size=arguments.size,
+        target_size=arguments.target_size,
+        ranges=SceneRanges(appearance=appearance, backgrounds=arguments.backgrounds),
+        seed=arguments.seed,
+    )
+    with progress_bar() as bar:
+        task = bar.add_task("drawing", total=arguments.count)
+        sheet = write_dataset(
+            recipe,
+            arguments.count,
+            arguments.out,
+            arguments.processes,
+            lambda done: bar.update(task, completed=min(done, arguments.count)),
+        )
+    print(f"{arguments.out}: {', '.join(recipe.classes)}; look at {sheet}")
     return 0
 
 

@@ -25,6 +25,22 @@ LEAST_AREA_PX = 150.0
 LEAST_CHANGE = 0.2
 
 
+def judged_names(assembly: Assembly, without: tuple[str, ...]) -> tuple[str, ...]:
+    """The components to be judged: all but these.
+
+    Raises:
+        ValueError: a name that the assembly does not have, or nothing left.
+    """
+    known = ", ".join(assembly.names)
+    for name in without:
+        if name not in assembly.names:
+            raise ValueError(f"{assembly.source}: has no component {name!r} to leave out; it has {known}")
+    names = tuple(name for name in assembly.names if name not in without)
+    if not names:
+        raise ValueError(f"{assembly.source}: no component is left to be judged; it has {known}")
+    return names
+
+
 @dataclass(frozen=True)
 class SceneSettings:
     """What is random in a training picture.
