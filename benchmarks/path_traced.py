@@ -53,6 +53,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PART = ROOT / "models" / "parts" / "ring_housing"
 TASKBOARD = ROOT.parent / "shared" / "data" / "wrs_taskboard"
 MANIFEST = "manifest.jsonl"
+DARKEST = 1e-4
 SAMPLES = 48
 LEAST_IOU = 0.97
 
@@ -141,9 +142,13 @@ def _jobs(subject: str, options: argparse.Namespace) -> list[Job]:
 def _make(work: tuple[Job, Path, int, Path]) -> dict[str, Any]:
     """Traces one picture, writes it, and returns its line of the manifest."""
     job, out, size, taskboard = work
-    of_scene, of_camera, of_light = job.sequence.spawn(3)
-    scene = _scenes(job.subject, taskboard).make(job.component, job.label, np.random.default_rng(of_scene), size)
-    light = trace(scene.stage, SAMPLES, int(of_light.generate_state(1)[0]))
+    sequence = job.sequence
+    while True:
+        of_scene, of_camera, of_light = sequence.spawn(3)
+        scene = _scenes(job.subject, taskboard).make(job.component, job.label, np.random.default_rng(of_scene), size)
+        light = trace(scene.stage, SAMPLES, int(of_light.generate_state(1)[0]))
+        if np.percentile(light, 75) > DARKEST:  # else something stands before the lens, or the room is dark: once more
+            break
     image = photographed(light, np.random.default_rng(of_camera))
     path = out / job.image
     path.parent.mkdir(parents=True, exist_ok=True)

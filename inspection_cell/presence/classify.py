@@ -122,8 +122,7 @@ class PresenceModel:
                 f"{component}: the image is {grey.mean():.0f} all over, black, burnt out or covered: nothing to judge"
             )
             return _unjudged(component, Outcome.INVALID, Code.CHECK_INVALID, fault, began, expected.visible, expected)
-        given = network_input(grey, expected.channels)
-        p = np.asarray(self._session.run(None, {"input": given[None]})[0][0], float)
+        p = self.probabilities(network_input(grey, expected.channels))
         if not np.all(np.isfinite(p)) or abs(float(p.sum()) - 1.0) > 1e-3:
             return _unjudged(
                 component, Outcome.INVALID, Code.CHECK_NOT_FINITE, "the model's answer is not finite", began
@@ -134,6 +133,10 @@ class PresenceModel:
         return PresenceAnswer(
             component, score, chances, expected.visible, outcome, expected.box, reason, time.monotonic() - began
         )
+
+    def probabilities(self, given: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(3,) of CLASSES, for one network input (8, 64, 64)."""
+        return np.asarray(self._session.run(None, {"input": given[None]})[0][0], float)
 
     def _check(self, renderer: GeometryRenderer, component: str) -> None:
         if renderer.assembly.sha256 != self.card.cad_sha256:
