@@ -1,7 +1,7 @@
 """Claim: one component in one view is judged in less than 10 ms on one processor core, without a GPU.
 
-All of it: the CAD rendered in the component's place with and without it, the crop, the network. The view has 1600 x 1200
-pixels; poses lie around the part. The parts of the time are measured on the same views.
+All of it: the CAD rendered in the component's place with and without it, the crop, the network. The view has 1600 x
+1200 pixels; poses lie around the part. The parts of the time are measured on the same views.
 Run: python benchmarks/presence_speed.py [--quick]
 """
 
