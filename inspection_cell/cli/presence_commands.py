@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 
+from inspection_cell.cad.alike import groups_of_alike
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cli.commissioning import progress_bar
@@ -102,10 +103,14 @@ def train_command(arguments: argparse.Namespace) -> int:
 
 def synth_command(arguments: argparse.Namespace) -> int:
     """Draws the pictures and says where to look at them."""
-    names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
+    assembly = load_assembly(arguments.cad, arguments.unit)
+    groups = groups_of_alike(assembly, judged_names(assembly, tuple(arguments.without)))
+    for first, *others in groups:
+        if others:
+            print(f"{first} stands for {', '.join(others)}, which look the same")
     appearance = AppearanceRanges(shading=arguments.shading)
     recipe = Recipe(
-        subjects=tuple(Subject(arguments.cad, name, arguments.unit) for name in names),
+        subjects=tuple(Subject(arguments.cad, group[0], arguments.unit) for group in groups),
         size=arguments.size,
         target_size=arguments.target_size,
         ranges=SceneRanges(appearance=appearance, backgrounds=arguments.backgrounds),
