@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from inspection_cell.presence.calibration import fit_temperature, probabilities
+from inspection_cell.presence.conformal import present_limit, reject_limit
 from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
@@ -21,10 +22,10 @@ BATCH = 64
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 PRINT_SHARE = 0.3
-FALSE_UNCERTAIN = 0.015
-FALSE_DEFECT = 0.01
-LEAST_UNCERTAIN = 0.5
-LEAST_DEFECT = 0.8
+ACCEPTED = 0.002
+"""Of missing components, so many renderings may be taken as present; more where there are too few to tell so few."""
+REJECTED = 0.01
+"""Of good components, so many renderings may be taken as a defect."""
 
 
 @dataclass(frozen=True)
@@ -130,18 +131,26 @@ def logits(network: PresenceNetwork, samples: Samples) -> NDArray[np.float64]:
 
 
 def calibrate(raw: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration:
-    """Sets temperature and limits on the even samples, and measures on the odd ones.
+    """Temperature, limits and figures, each by a third of the samples.
+
+    The limit for "present" is set by the missing components: taking one as present is what must not happen. So what it
+    costs in good components depends on how well the network tells them apart, and the figures say it.
 
     Args:
         raw: (n, 3) logits of held-out renderings.
+
+    Raises:
+        ValueError: hardly any samples.
     """
-    even, odd = slice(0, None, 2), slice(1, None, 2)
-    temperature = fit_temperature(raw[even], labels[even])
+    thirds = [slice(start, None, 3) for start in range(3)]
+    temperature = fit_temperature(raw[thirds[0]], labels[thirds[0]])
     score = 1.0 - probabilities(raw, temperature)[:, PRESENT]
-    present = score[even][labels[even] == PRESENT]
-    uncertain = max(LEAST_UNCERTAIN, float(np.quantile(present, 1 - FALSE_UNCERTAIN)))
-    defect = max(LEAST_DEFECT, uncertain, float(np.quantile(present, 1 - FALSE_DEFECT)))
-    return Calibration(temperature, uncertain, defect, _figures(raw[odd], score[odd], labels[odd], uncertain, defect))
+    setting, kinds = score[thirds[1]], labels[thirds[1]]
+    missing, present = setting[kinds == MISSING], setting[kinds == PRESENT]
+    uncertain = present_limit(missing, max(ACCEPTED, 1 / (len(missing) + 1))).limit
+    defect = max(uncertain, reject_limit(present, max(REJECTED, 1 / (len(present) + 1))).limit)
+    figures = _figures(raw[thirds[2]], score[thirds[2]], labels[thirds[2]], uncertain, defect)
+    return Calibration(temperature, uncertain, defect, figures)
 
 
 def _figures(
