@@ -40,6 +40,7 @@ class ComponentOffset:
         agreement: 0 to 1, share of its visible edges that lie there.
         lines: how many edges were asked.
         found: whether the edges say it clearly: enough agree, in both directions, and on no other place as well.
+        at_px: (u, v) the middle of its edges in the image, where the pose puts them.
     """
 
     name: str
@@ -47,6 +48,12 @@ class ComponentOffset:
     agreement: float
     lines: int
     found: bool
+    at_px: tuple[float, float]
+
+    @property
+    def distance_m(self) -> float:
+        """How far it sits off."""
+        return math.hypot(*self.shift_m)
 
 
 def component_offsets(
@@ -81,13 +88,20 @@ def component_offsets(
     for index, name in enumerate(part.assembly.names):
         own = samples.at(samples.owners == index)
         if len(own) >= FEWEST_LINES:
-            offsets.append(_offset(name, own, gradients, T_camera_part, pinhole, reach_m))
+            offsets.append(_offset(name, own, gradients, T_camera_part, pinhole, reach_m, box[:2]))
     return offsets
 
 
 def _offset(
-    name: str, own: EdgeSamples, gradients: GradientImage, pose: Pose, camera: CameraModel, reach_m: float
+    name: str,
+    own: EdgeSamples,
+    gradients: GradientImage,
+    pose: Pose,
+    camera: CameraModel,
+    reach_m: float,
+    corner: tuple[int, int],
 ) -> ComponentOffset:
+    """`corner`: the crop's first pixel in the image."""
     m_per_px = float(np.median(transform(pose, own.points)[:, 2])) / camera.matrix[0, 0]
     reach_px = math.ceil(reach_m / m_per_px)
     lines = search_lines(gradients, own.pixels, own.normals, reach_px + WIDTH_PX)
@@ -108,7 +122,8 @@ def _offset(
     weakest = float(np.linalg.eigvalsh(across)[0]) / max(float(weight.sum()), 1e-9)
     found = agreement >= FOUND and rival < BEST_ALIKE * agreement and weakest > LEAST_ACROSS
     shift_m = float(best[0] * m_per_px), float(best[1] * m_per_px)
-    return ComponentOffset(name, shift_m, agreement, len(own), found)
+    u, v = own.pixels.mean(axis=0)
+    return ComponentOffset(name, shift_m, agreement, len(own), found, (float(u) + corner[0], float(v) + corner[1]))
 
 
 def _residuals(shift: NDArray[np.float64], own: EdgeSamples, lines: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspection_cell.alignment.components import ComponentOffset
 from inspection_cell.alignment.one_view import MATCH_PX, AlignmentEstimate
 from inspection_cell.alignment.roi import Roi
 
@@ -15,12 +16,17 @@ FOUND = (0, 220, 0)
 OFF = (255, 200, 0)
 LOST = (255, 40, 40)
 SHIFT_BITS = 3
+TOLD_M = 0.0003
+"""A component that sits off by less is not named."""
 
 
-def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> NDArray[np.uint8]:
+def alignment_picture(
+    image: NDArray[np.uint8], estimate: AlignmentEstimate, offsets: Sequence[ComponentOffset] = ()
+) -> NDArray[np.uint8]:
     """The image (h, w) or (h, w, 3) as (h, w, 3) RGB with a dot for each expected edge.
 
     Green dots lie within a quarter of the matching distance of an edge, yellow ones within it, red ones found none.
+    Components that clearly sit off are named, with how far.
     """
     picture = _darkened(image)
     distance = np.abs(np.nan_to_num(estimate.edge_residuals, nan=np.inf))
@@ -35,6 +41,11 @@ def alignment_picture(image: NDArray[np.uint8], estimate: AlignmentEstimate) -> 
     cv2.putText(
         picture, line, (8, int(30 * scale) + 4), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA
     )
+    for offset in offsets:
+        if offset.found and offset.distance_m > TOLD_M:
+            u, v = offset.at_px
+            text, at = f"{offset.name} {1e3 * offset.distance_m:.1f} mm off", (int(u), int(v))
+            cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, LOST, 1, cv2.LINE_AA)
     return picture
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inspection_cell.alignment.components import component_offsets
 from inspection_cell.alignment.edges import PartEdges
 from inspection_cell.alignment.multiview import JointEstimate, join
 from inspection_cell.alignment.one_view import AlignmentEstimate, align
@@ -103,9 +105,16 @@ class AlignmentStation:
         """The gripper in the part frame; none where no hand holds the part."""
         return [box.moved(inverse(T_reference_part)) for box in self._tool]
 
-    def picture(self, image: NDArray[np.uint8], encoding: str, estimate: AlignmentEstimate) -> NDArray[np.uint8]:
-        """What the alignment saw, (h, w, 3) RGB."""
-        return alignment_picture(to_rgb(image, encoding), estimate)
+    def picture(
+        self, view: View, image: NDArray[np.uint8], encoding: str, estimate: AlignmentEstimate
+    ) -> NDArray[np.uint8]:
+        """What the alignment saw, with the components that sit off, (h, w, 3) RGB."""
+        colour, offsets = to_rgb(image, encoding), []
+        if estimate.accepted:
+            occluders = self._gripper(view.T_reference_part(estimate.T_camera_part))
+            grey = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))
+            offsets = component_offsets(grey, view.camera, self._edges, estimate.T_camera_part, occluders=occluders)
+        return alignment_picture(colour, estimate, offsets)
 
 
 def _alignment(view: View, estimate: AlignmentEstimate, stamp_ns: int) -> Alignment:

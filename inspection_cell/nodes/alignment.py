@@ -102,7 +102,7 @@ class AlignmentNode(StationNode[AlignmentStation | None]):
     def _show(self, arrival: Arrival, image: NDArray[np.uint8], estimate: AlignmentEstimate) -> None:
         """What the alignment saw, while somebody looks."""
         if self.analysis is not None and self._debug.get_subscription_count():
-            picture = self.analysis.picture(image, arrival.message.frame.encoding, estimate)
+            picture = self.analysis.picture(arrival.view, image, arrival.message.frame.encoding, estimate)
             ok, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]))
             if ok:
                 self._debug.publish(CompressedImage(header=arrival.message.header, format="jpeg", data=jpeg.tobytes()))

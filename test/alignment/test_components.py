@@ -6,6 +6,7 @@ from shaded import CAMERA, renderer_of, viewpoint
 
 from inspection_cell.alignment import align
 from inspection_cell.alignment.components import component_offsets
+from inspection_cell.alignment.picture import alignment_picture
 from inspection_cell.cad.shading import Light, Material, Shading
 from inspection_cell.core.poses import make_pose
 
@@ -37,5 +38,9 @@ def test_a_displaced_component_is_told_from_the_others(part, seed):
         offsets = {o.name: o for o in component_offsets(image, CAMERA, part, pose.T_camera_part)}
         wanted = (truth[:3, :3] @ way)[:2]
         assert np.linalg.norm(np.array(offsets[name].shift_m) - wanted) < 2e-4, f"{name}: {offsets[name]}"
+        plain, told = alignment_picture(image, pose), alignment_picture(image, pose, list(offsets.values()))
+        rows, columns = np.nonzero((plain != told).any(axis=2))
+        u, v = offsets[name].at_px
+        assert np.hypot(columns - u, rows - v).min() < 20  # its name is written there
         others = [np.hypot(*o.shift_m) for o in offsets.values() if o.found and o.name != name]
         assert others and np.median(others) < 1.5e-4
