@@ -216,7 +216,7 @@ def main() -> int:
     began = time.monotonic()
     recipe = Recipe(subjects(given.taskboard), SIZE, TARGET)
     names = recipe.classes
-    test = path_traced(given.pictures, names[:-1], SIZE)
+    test = path_traced(given.pictures, names[:-1], SIZE, VIEWS)
     count, epochs, more = (320, 1, 1) if given.quick else (given.count, EPOCHS, AUTOENCODER_EPOCHS)
     bench = Bench(recipe, count, given.data, test, more, epochs)
     phong, cook = bench.pictures("phong"), bench.pictures("cook_torrance")

@@ -70,11 +70,13 @@ def of_classes(samples: Batch, classes: tuple[int, ...]) -> Batch:
     return Batch(samples.images[own], samples.targets[own], number[samples.labels[own]], samples.bins[own])
 
 
-def path_traced(folder: Path, names: tuple[str, ...], size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def path_traced(
+    folder: Path, names: tuple[str, ...], size: int, least: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """(n, size, size, 3) RGB pictures and (n,) classes of the set's taskboard: each name's, and the backgrounds last.
 
     Raises:
-        FileNotFoundError: there is no such set.
+        FileNotFoundError: there is no such set. ValueError: it has fewer than `least` pictures of a class.
     """
     images, labels = [], []
     for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
@@ -84,4 +86,7 @@ def path_traced(folder: Path, names: tuple[str, ...], size: int) -> tuple[NDArra
         picture = cv2.imread(str(folder / one["image"]), cv2.IMREAD_COLOR_RGB)
         images.append(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
         labels.append(names.index(one["component"]) if one["label"] == "present" else len(names))
+    for label, name in enumerate((*names, "background")):
+        if labels.count(label) < least:
+            raise ValueError(f"{folder}: {labels.count(label)} pictures of {name}, {least} are needed; trace more")
     return np.stack(images).astype(np.uint8), np.array(labels, np.int64)
