@@ -10,21 +10,34 @@ from torch import Tensor, nn
 
 from inspection_cell.presence.expectation import CHANNELS, SIZE_PX
 
-WIDTHS = (32, 48, 96, 128)
+WIDTHS = (32, 64, 128, 192)
 CLASSES = 3
 EDGE_CHANNELS = 6
 
 
+class _Residual(nn.Module):
+    """Adds to its input what two convolutions make of it; at first nothing (K. He et al., "Deep residual learning")."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(*_convolution(channels, channels, 1), *_convolution(channels, channels, 1)[:2])
+        nn.init.zeros_(self.change[-1].weight)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.relu(values + self.change(values))
+
+
+def _convolution(inside: int, outside: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outside),
+        nn.ReLU(inplace=True),
+    ]
+
+
 def _block(inside: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outside, outside, 3, padding=1, groups=outside, bias=False),
-        nn.Conv2d(outside, outside, 1, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(inplace=True),
-    )
+    """Half as many pixels a side."""
+    return nn.Sequential(*_convolution(inside, outside, 2), _Residual(outside))
 
 
 def _steepness(planes: Tensor) -> Tensor:
@@ -58,7 +71,7 @@ class PresenceNetwork(nn.Module):
         channels = (CHANNELS + EDGE_CHANNELS, *WIDTHS)
         self.body = nn.Sequential(*(_block(a, b) for a, b in pairwise(channels)))
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * 16, 96), nn.ReLU(), nn.Linear(96, CLASSES)
+            nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * 16, 128), nn.ReLU(), nn.Linear(128, CLASSES)
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
