@@ -42,7 +42,7 @@ class ClassifierSettings:
     decay: of the weights. smoothing: of the labels.
     """
 
-    rate: float = 0.05
+    rate: float = 0.01
     momentum: float = 0.9
     trained_blocks: int | None = None
     decay: float = 5e-4
