@@ -56,7 +56,7 @@ from inspection_cell.training.classifier_fit import (  # noqa: E402
 from inspection_cell.training.classifier_networks import Classifier, Decoder, Encoder, small_encoder  # noqa: E402
 from inspection_cell.training.synth.appearance import AppearanceRanges, ShadingModel  # noqa: E402
 from inspection_cell.training.synth.scene import SceneRanges  # noqa: E402
-from inspection_cell.training.synth.stream import Batch, Recipe, Stream  # noqa: E402
+from inspection_cell.training.synth.stream import Batch, PictureSettings, Stream  # noqa: E402
 
 SIZE, TARGET, BATCH = 128, 64, 32
 EPOCHS, AUTOENCODER_EPOCHS = 5, 8
@@ -69,7 +69,7 @@ Labels = NDArray[np.int64]
 class Bench:
     """What all rows share."""
 
-    recipe: Recipe
+    settings: PictureSettings
     count: int
     data: Path
     test: tuple[Pictures, Labels]
@@ -80,12 +80,12 @@ class Bench:
         """Drawn ones; each kind has a seed of its own."""
         ranges = replace(SceneRanges(), appearance=AppearanceRanges(shading=shading), distractors=distractors)
         seed = {"phong": 1, "cook_torrance": 2, "mixed": 3}[shading] + 10 * distractors
-        recipe = replace(self.recipe, ranges=ranges, seed=seed)
-        return drawn(recipe, self.count, self.data, f"drawing {shading}, {distractors} distractors")
+        settings = replace(self.settings, ranges=ranges, seed=seed)
+        return drawn(settings, self.count, self.data, f"drawing {shading}, {distractors} distractors")
 
     def kept(self, what: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Weights that were learned once."""
-        told = json.dumps([what, repr(self.recipe), self.count, self.epochs, self.autoencoder_epochs]).encode()
+        told = json.dumps([what, repr(self.settings), self.count, self.epochs, self.autoencoder_epochs]).encode()
         path = self.data / f"{hashlib.sha256(told).hexdigest()[:16]}.pt"
         if not path.is_file():
             torch.save(make(), path)
@@ -140,17 +140,17 @@ def streamed(bench: Bench, name: str, adaptive: bool) -> Classifier:
     """Trained on pictures that are drawn while it is, so many as the other rows see, each once."""
 
     def make() -> dict[str, torch.Tensor]:
-        classifier = beginning(len(bench.recipe.classes), None)
+        classifier = beginning(len(bench.settings.classes), None)
         sampler = AdaptiveSampler(AdaptiveSettings(), 0)
         ranges = replace(SceneRanges(), appearance=AppearanceRanges(shading="cook_torrance"))
         count = batches_of(bench.count, bench.epochs, BATCH)
-        with Stream(replace(bench.recipe, ranges=ranges, seed=77, target_size=0)) as stream:
+        with Stream(replace(bench.settings, ranges=ranges, seed=77, target_size=0)) as stream:
             given = stream.batches(count, BATCH, weights=sampler.weights) if adaptive else stream.batches(count, BATCH)
             told = sampler.tell if adaptive else (lambda batch, losses: None)
             fit_classifier(classifier, track(given, name, count), count, ClassifierSettings(), told)
         return classifier.state_dict()
 
-    classifier = beginning(len(bench.recipe.classes), None)
+    classifier = beginning(len(bench.settings.classes), None)
     classifier.load_state_dict(bench.kept(name, make))
     return classifier
 
@@ -167,9 +167,9 @@ def figures(classifier: Classifier, test: tuple[Pictures, Labels], names: tuple[
 
 def binary_rows(bench: Bench, samples: Batch, begin: dict[str, torch.Tensor], multi: Classifier) -> list[list[str]]:
     """One classifier a part against the background, and the multiclass one asked the same."""
-    background = len(bench.recipe.subjects)
+    background = len(bench.settings.subjects)
     alone, together = [], []
-    for k, subject in enumerate(bench.recipe.subjects):
+    for k, subject in enumerate(bench.settings.subjects):
         own = np.isin(bench.test[1], (k, background))
         pictures, truth = bench.test[0][own], (bench.test[1][own] == background).astype(np.int64)
         two = learned(bench, f"binary, {subject.component}", of_classes(samples, (k, background)), begin)
@@ -214,11 +214,11 @@ def main() -> int:
     print(machine(), f"PyTorch {torch.__version__}")
     torch.set_num_threads(os.cpu_count() or 1)
     began = time.monotonic()
-    recipe = Recipe(subjects(given.taskboard), SIZE, TARGET)
-    names = recipe.classes
+    settings = PictureSettings(subjects(given.taskboard), SIZE, TARGET)
+    names = settings.classes
     test = path_traced(given.pictures, names[:-1], SIZE, VIEWS)
     count, epochs, more = (320, 1, 1) if given.quick else (given.count, EPOCHS, AUTOENCODER_EPOCHS)
-    bench = Bench(recipe, count, given.data, test, more, epochs)
+    bench = Bench(settings, count, given.data, test, more, epochs)
     phong, cook = bench.pictures("phong"), bench.pictures("cook_torrance")
     rows: list[list[str]] = []
 

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from inspection_cell.training.synth.stream import CHUNK, Batch, Recipe, Stream
+from inspection_cell.training.synth.stream import CHUNK, Batch, PictureSettings, Stream
 
 
-def drawn(recipe: Recipe, count: int, folder: Path, text: str) -> Batch:
-    """The recipe's first `count` pictures, drawn once and kept in a file."""
-    told = json.dumps([repr(recipe), count]).encode()
+def drawn(settings: PictureSettings, count: int, folder: Path, text: str) -> Batch:
+    """The settings's first `count` pictures, drawn once and kept in a file."""
+    told = json.dumps([repr(settings), count]).encode()
     path = folder / f"{hashlib.sha256(told).hexdigest()[:16]}.npz"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         chunks = -(-count // CHUNK)
-        with Stream(recipe) as stream:
+        with Stream(settings) as stream:
             parts = list(track(stream.batches(chunks), text, chunks))
         arrays = {name: np.concatenate([getattr(p, name) for p in parts])[:count] for name in Batch.__annotations__}
         unfinished = path.with_suffix(".part.npz")

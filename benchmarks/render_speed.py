@@ -21,7 +21,7 @@ from common import finish, machine, parser, print_table
 
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.recipe.paths import share_folder
-from inspection_cell.training.synth.stream import CHUNK, Recipe, Stream, Subject
+from inspection_cell.training.synth.stream import CHUNK, PictureSettings, Stream, Subject
 
 GOALS = {256: 40.0, 500: 15.0}
 WARM_UP = 6
@@ -37,9 +37,9 @@ def subjects(taskboard: Path) -> tuple[Subject, ...]:
     return tuple(Subject(part, name) for name in load_assembly(part).names if name != "housing")
 
 
-def a_second(recipe: Recipe, processes: int, batches: int) -> float:
+def a_second(settings: PictureSettings, processes: int, batches: int) -> float:
     """Pictures a second once all processes draw."""
-    with Stream(recipe, processes) as stream:
+    with Stream(settings, processes) as stream:
         for number, _ in enumerate(stream.batches(batches + WARM_UP)):
             if number == WARM_UP - 1:
                 began = time.perf_counter()
@@ -56,12 +56,12 @@ def main() -> int:
     batches = 8 if given.quick else 30
     rows, reached = [], {}
     for size, target in ((128, 0), (128, 128), (256, 0), (256, 256), (500, 0)):
-        recipe = Recipe(parts, size, target)
-        fast = a_second(recipe, cores, batches)
+        settings = PictureSettings(parts, size, target)
+        fast = a_second(settings, cores, batches)
         if not target:
             reached[size] = fast
         rows.append([f"{size}, {'with' if target else 'without'} target", f"{fast:.0f}", f"{GOALS.get(size, 0):.0f}"])
-        rows[-1].append(f"{a_second(recipe, 1, batches // 2):.0f}")
+        rows[-1].append(f"{a_second(settings, 1, batches // 2):.0f}")
     print_table(f"{len(parts)} components", ("pixels", f"a second, {cores} processes", "goal", "one process"), rows)
     holds = all(reached[size] >= goal for size, goal in GOALS.items())
     return finish(

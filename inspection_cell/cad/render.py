@@ -284,6 +284,11 @@ def _set_material(program: Any, material: Material) -> None:
 
 
 def open_context() -> Any:
+    """An OpenGL context without a display.
+
+    Raises:
+        RenderError: there is no OpenGL 3.3 over EGL.
+    """
     try:
         # A variable, because the package declares these arguments with another type than it takes.
         libraries: Any = {"backend": "egl", "libegl": "libEGL.so.1", "libgl": "libGL.so.1"}

@@ -15,13 +15,13 @@ from inspection_cell.cad.alike import groups_of_alike
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cli.commissioning import progress_bar
-from inspection_cell.presence.classify import CLASSES, PresenceModel
+from inspection_cell.presence.classify import PresenceModel
 from inspection_cell.training.needs_torch import load_torch
 from inspection_cell.training.presence_scenes import judged_names
 from inspection_cell.training.synth.appearance import AppearanceRanges, ShadingModel
 from inspection_cell.training.synth.dataset import write_dataset
 from inspection_cell.training.synth.scene import SceneRanges
-from inspection_cell.training.synth.stream import Recipe, Subject
+from inspection_cell.training.synth.stream import PictureSettings, Subject
 
 UNITS = ("m", "mm", "inch")
 
@@ -69,10 +69,10 @@ def _add_cad(command: argparse.ArgumentParser) -> None:
 def train_command(arguments: argparse.Namespace) -> int:
     """Trains and says what came out."""
     load_torch()
-    from inspection_cell.training.presence import TrainingPlan, train_presence
+    from inspection_cell.training.presence import TrainingSettings, train_presence
 
     names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
-    plan = TrainingPlan(
+    settings = TrainingSettings(
         arguments.cad,
         arguments.unit,
         names,
@@ -89,7 +89,7 @@ def train_command(arguments: argparse.Namespace) -> int:
         def progress(text: str, done: int, of: int) -> None:
             bar.update(task, description=text, completed=min(done, of), total=of)
 
-        trained = train_presence(plan, arguments.out, work, progress)
+        trained = train_presence(settings, arguments.out, work, progress)
     told = trained.calibration.held_out
     print(f"{arguments.out}: judges {', '.join(names)}")
     print(
@@ -97,7 +97,7 @@ def train_command(arguments: argparse.Namespace) -> int:
         f"{told['missing_over_uncertain']:.1%} of the missing and {told['wrong_over_uncertain']:.1%} of the wrong "
         f"components over the limit, and {told['present_over_uncertain']:.1%} of the good ones"
     )
-    print(f"look at {trained.report}; for the recipe: model_hash: {trained.model_hash}")
+    print(f"look at {trained.report}; for the settings: model_hash: {trained.model_hash}")
     return 0
 
 
@@ -109,7 +109,7 @@ def synth_command(arguments: argparse.Namespace) -> int:
         if others:
             print(f"{first} stands for {', '.join(others)}, which look the same")
     appearance = AppearanceRanges(shading=arguments.shading)
-    recipe = Recipe(
+    settings = PictureSettings(
         subjects=tuple(Subject(arguments.cad, group[0], arguments.unit) for group in groups),
         size=arguments.size,
         target_size=arguments.target_size,
@@ -119,20 +119,20 @@ def synth_command(arguments: argparse.Namespace) -> int:
     with progress_bar() as bar:
         task = bar.add_task("drawing", total=arguments.count)
         sheet = write_dataset(
-            recipe,
+            settings,
             arguments.count,
             arguments.out,
             arguments.processes,
             lambda done: bar.update(task, completed=min(done, arguments.count)),
         )
-    print(f"{arguments.out}: {', '.join(recipe.classes)}; look at {sheet}")
+    print(f"{arguments.out}: {', '.join(settings.classes)}; look at {sheet}")
     return 0
 
 
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Judges the pictures and writes the report."""
     from inspection_cell.presence.evaluation import evaluate
-    from inspection_cell.presence.judge_manifest import judge_manifest
+    from inspection_cell.presence.judge_manifest import asked, judge_manifest
     from inspection_cell.presence.manifest import load_manifest
     from inspection_cell.presence.report import overall_table, write_report
 
@@ -149,12 +149,13 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     for text in judged.refused[:10]:
         print(f"not judged: {text}")
     print(f"{len(judged.labels)} of {len(pictures)} pictures were judged")
-    found = evaluate(judged.labels, judged.p, CLASSES)
-    for row in overall_table(found):
-        print(": ".join(row))
-    score = 1 - judged.p[:, 0]
-    for label, name in enumerate(CLASSES):
-        of = score[judged.labels == label]
+    labels, p, names = asked(judged)
+    found = evaluate(labels, p, names)
+    for name, value in overall_table(found)[1:]:
+        print(f"{name}: {value}".replace("\n", ", "))
+    score = 1 - p[:, 0]
+    for label, name in enumerate(names):
+        of = score[labels == label]
         over = np.mean(of > model.card.limit_uncertain)
         print(f"{name}: {over:.1%} of {len(of)} over the limit, {np.mean(of > model.card.limit_defect):.1%} a defect")
     print(f"look at {write_report(found, arguments.out, arguments.model.name, judged.crops)}")

@@ -78,6 +78,24 @@ def judge_manifest(
     )
 
 
+def asked(judged: Judged) -> tuple[NDArray[np.int64], NDArray[np.float64], tuple[str, ...]]:
+    """Labels (n,), probabilities (n, k) and names of the classes that the pictures show.
+
+    Where they show no missing component, or no wrong one, that class counts as the other: both mean "not present".
+
+    Raises:
+        ManifestError: they show no present component, or nothing else.
+    """
+    there = [bool((judged.labels == label).any()) for label in range(len(CLASSES))]
+    if not there[0] or not any(there[1:]):
+        text = "the pictures that could be judged must show present components, and missing or wrong ones"
+        raise ManifestError(f"{text}; there are {len(judged.labels)} such pictures")
+    if all(there):
+        return judged.labels, judged.p, CLASSES
+    absent = np.column_stack([judged.p[:, 0], judged.p[:, 1:].sum(axis=1)])
+    return np.minimum(judged.labels, 1), absent, (CLASSES[0], CLASSES[1] if there[1] else CLASSES[2])
+
+
 def _read(path: Path, picture: Picture) -> NDArray[np.uint8]:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:

@@ -22,11 +22,13 @@ BINS = (VIEW_BINS, LIGHT_BINS, TEXTURE_BINS)
 
 @dataclass(frozen=True)
 class AdaptiveSettings:
-    """Attributes:
-    hardest: share of a batch that is taken as observed.
-    prior: pseudo-observations of each bin at the beginning.
-    memory: what is left of the counts after each batch: what was hard at first may be easy later.
-    least: share of an even distribution that always stays, so that nothing is forgotten.
+    """How far the losses steer what is drawn.
+
+    Attributes:
+        hardest: share of a batch that is taken as observed.
+        prior: pseudo-observations of each bin at the beginning.
+        memory: what is left of the counts after each batch: what was hard at first may be easy later.
+        least: share of an even distribution that always stays, so that nothing is forgotten.
     """
 
     hardest: float = 0.25

@@ -25,9 +25,11 @@ Progress = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """Attributes:
-    rate: Adam's, falling to nothing over the run.
-    bootstrap: of a picture's pixels only the worst of this share count; 1 for all.
+    """How the autoencoder is trained.
+
+    Attributes:
+        rate: Adam's, falling to nothing over the run.
+        bootstrap: of a picture's pixels only the worst of this share count; 1 for all.
     """
 
     rate: float = 1e-3
@@ -36,10 +38,12 @@ class AutoencoderSettings:
 
 @dataclass(frozen=True)
 class ClassifierSettings:
-    """Attributes:
-    rate, momentum: of stochastic gradient descent; the rate falls to nothing over the run.
-    trained_blocks: of the encoder, the last so many are trained; None for all.
-    decay: of the weights. smoothing: of the labels.
+    """How the classifier is trained.
+
+    Attributes:
+        rate, momentum: of stochastic gradient descent; the rate falls to nothing over the run.
+        trained_blocks: of the encoder, the last so many are trained; None for all.
+        decay: of the weights. smoothing: of the labels.
     """
 
     rate: float = 0.01

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inspection_cell.training.inception import CHANNELS, inception_blocks
+from inspection_cell.training.onnx_export import export_classifier
 
 SMALL_WIDTHS = (32, 64, 128, 192)
 LATENT = 128
@@ -116,27 +117,7 @@ class Classifier(nn.Module):
         return self
 
 
-class _Published(nn.Module):
-    """Bytes as a camera gives them to probabilities, after temperature scaling."""
-
-    def __init__(self, classifier: Classifier, temperature: float) -> None:
-        super().__init__()
-        self.classifier, self.temperature = classifier, temperature
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return torch.softmax(self.classifier(pictures / 255.0) / self.temperature, dim=1)
-
-
 def export(classifier: Classifier, temperature: float, path: Path) -> None:
     """Writes the ONNX graph: `pictures` (n, 3, size, size) float32, 0 to 255, to `probabilities` (n, classes)."""
     size = classifier.encoder.size
-    torch.onnx.export(
-        _Published(classifier.eval(), temperature).eval(),
-        (torch.zeros(2, 3, size, size),),
-        str(path),
-        input_names=["pictures"],
-        output_names=["probabilities"],
-        dynamic_axes={"pictures": {0: "n"}, "probabilities": {0: "n"}},
-        dynamo=False,
-        opset_version=17,
-    )
+    export_classifier(classifier, temperature, (3, size, size), "pictures", path, scale=1 / 255)

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspection_cell.cad.assembly import Assembly, load_assembly
 from inspection_cell.presence.calibration import probabilities
+from inspection_cell.presence.classify import CLASSES
 from inspection_cell.presence.evaluation import evaluate
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, package_hash, write_card
 from inspection_cell.presence.report import write_report
 from inspection_cell.training.presence_data import LEVELS, Samples
-from inspection_cell.training.presence_fit import Calibration, FitPlan, calibrate, fit, logits
+from inspection_cell.training.presence_fit import MEASURED, Calibration, FitSettings, calibrate, fit, logits
 from inspection_cell.training.presence_network import PresenceNetwork, export
 from inspection_cell.training.presence_render import RenderJob, gathered, render_shards
 from inspection_cell.training.presence_scenes import LEAST_AREA_PX, LEAST_VISIBLE, SceneSettings
 
 LARGEST_MARGIN_PX = 6.0
-CLASSES = ("present", "missing", "wrong")
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
 
 Progress = Callable[[str, int, int], None]
@@ -29,11 +30,13 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """Attributes:
-    cad: the file. unit: of a mesh, None for metres and STEP. names: of the components to be judged.
-    samples, held_out: how many are rendered to train on, and to calibrate and measure on. epochs: over the samples.
-    processes: that render, and threads that train.
+class TrainingSettings:
+    """What is trained on what, and for how long.
+
+    Attributes:
+        cad: the file. unit: of a mesh, None for metres and STEP. names: of the components to be judged.
+        samples, held_out: how many are rendered to train on, and to calibrate and measure on. epochs: over the samples.
+        processes: that render, and threads that train.
     """
 
     cad: Path
@@ -54,7 +57,7 @@ class Trained:
     report: Path
 
 
-def train_presence(plan: TrainingPlan, out: Path, work: Path, progress: Progress) -> Trained:
+def train_presence(settings: TrainingSettings, out: Path, work: Path, progress: Progress) -> Trained:
     """Writes model.onnx, card.json and the report into `out`.
 
     Args:
@@ -63,36 +66,40 @@ def train_presence(plan: TrainingPlan, out: Path, work: Path, progress: Progress
     Raises:
         CadError, ValueError: the file, the components or the work folder cannot be used.
     """
-    assembly = load_assembly(plan.cad, plan.unit)
-    samples = _rendered(plan, plan.samples, TRAIN_SEED, work / "train", "rendering", progress)
-    unseen = _rendered(plan, plan.held_out, HELD_OUT_SEED, work / "held_out", "rendering to measure on", progress)
+    assembly = load_assembly(settings.cad, settings.unit)
+    samples = _rendered(settings, settings.samples, TRAIN_SEED, work / "train", "rendering", progress)
+    unseen = _rendered(
+        settings, settings.held_out, HELD_OUT_SEED, work / "held_out", "rendering to measure on", progress
+    )
     network = fit(
         samples,
-        FitPlan(plan.epochs, plan.processes),
-        work / f"epochs{plan.epochs}.pt",
+        FitSettings(settings.epochs, settings.processes),
+        work / f"epochs{settings.epochs}.pt",
         lambda done, of, loss: progress(f"training, loss {loss:.2f}", done, of),
     )
     raw = logits(network, unseen)
     calibration = calibrate(raw, unseen.labels)
     out.mkdir(parents=True, exist_ok=True)
-    _publish(network, calibration, assembly, plan, out)
+    _publish(network, calibration, assembly, settings, out)
     report = _report(raw, unseen, calibration, out)
     return Trained(package_hash(out), calibration, report)
 
 
-def _rendered(plan: TrainingPlan, count: int, seed: int, folder: Path, text: str, progress: Progress) -> Samples:
-    job = RenderJob(plan.cad, plan.unit, plan.names, SceneSettings(), seed)
-    return gathered(render_shards(job, count, folder, plan.processes, lambda done: progress(text, done, count)))
+def _rendered(
+    settings: TrainingSettings, count: int, seed: int, folder: Path, text: str, progress: Progress
+) -> Samples:
+    job = RenderJob(settings.cad, settings.unit, settings.names, SceneSettings(), seed)
+    return gathered(render_shards(job, count, folder, settings.processes, lambda done: progress(text, done, count)))
 
 
 def _publish(
-    network: PresenceNetwork, calibration: Calibration, assembly: Assembly, plan: TrainingPlan, folder: Path
+    network: PresenceNetwork, calibration: Calibration, assembly: Assembly, settings: TrainingSettings, folder: Path
 ) -> None:
     export(network, calibration.temperature, folder / MODEL_FILE)
     card = PresenceCard(
         part=folder.name,
         cad_sha256=assembly.sha256,
-        components=plan.names,
+        components=settings.names,
         limit_uncertain=calibration.limit_uncertain,
         limit_defect=calibration.limit_defect,
         least_visible=LEAST_VISIBLE,
@@ -104,9 +111,9 @@ def _publish(
     write_card(card, folder)
 
 
-def _report(raw: np.ndarray, unseen: Samples, calibration: Calibration, folder: Path) -> Path:
-    """On the half of the held-out samples that the limits were not set by."""
-    odd = slice(1, None, 2)
-    p = probabilities(raw[odd], calibration.temperature)
-    pictures = [((crop.astype(np.float32) / LEVELS + 1) * 127.5).astype(np.uint8) for crop in unseen.inputs[odd, 0]]
-    return write_report(evaluate(unseen.labels[odd], p, CLASSES), folder / "report", folder.name, pictures)
+def _report(raw: NDArray[np.float64], unseen: Samples, calibration: Calibration, folder: Path) -> Path:
+    """On the held-out samples by which nothing was set; `raw` (n, 3) logits of all of them."""
+    p = probabilities(raw[MEASURED], calibration.temperature)
+    crops = unseen.inputs[MEASURED, 0].astype(np.float32)
+    pictures = list(((crops / LEVELS + 1) * 127.5).astype(np.uint8))
+    return write_report(evaluate(unseen.labels[MEASURED], p, CLASSES), folder / "report", folder.name, pictures)

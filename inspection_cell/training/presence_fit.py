@@ -26,6 +26,8 @@ HELD_BACK, REJECTED = 0.015, 0.01
 """Of good components, so many renderings may be over the limit, and so many taken as a defect. Renderings are harder
 than a cell's pictures, which have one light and one pose's error for a whole part."""
 LEAST_UNCERTAIN, LEAST_DEFECT = 0.5, 0.8
+MEASURED = slice(2, None, 3)
+"""Of the held-out samples, those by which nothing was set."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class FitPlan:
+class FitSettings:
     """How long is trained, and with how many threads; the seed fixes the rest, on the same machine."""
 
     epochs: int
@@ -49,7 +51,7 @@ class FitPlan:
 
 def fit(
     samples: Samples,
-    plan: FitPlan,
+    settings: FitSettings,
     checkpoint: Path | None = None,
     progress: Callable[[int, int, float], None] = lambda done, of, loss: None,
 ) -> PresenceNetwork:
@@ -59,18 +61,18 @@ def fit(
         checkpoint: a file for what was learned after each epoch: a training that was cut off goes on from there.
         progress: gets the batches done, those in all, and the last loss.
     """
-    torch.manual_seed(plan.seed)
-    torch.set_num_threads(plan.threads)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
     # Channels last and bfloat16 (where the CPU has it) train 2.7 times faster on the machine this was written on.
     network = PresenceNetwork().to(memory_format=torch.channels_last)
     each = len(samples.labels) // BATCH
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    steps = plan.epochs * each
+    steps = settings.epochs * each
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps, pct_start=0.2)
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    for epoch in range(_resumed(checkpoint, parts), plan.epochs):
+    for epoch in range(_resumed(checkpoint, parts), settings.epochs):
         network.train()
-        rng = np.random.default_rng((plan.seed, epoch))
+        rng = np.random.default_rng((settings.seed, epoch))
         order = rng.permutation(len(samples.labels))
         for i in range(each):
             chosen = np.sort(order[i * BATCH : (i + 1) * BATCH])
@@ -139,14 +141,14 @@ def calibrate(raw: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibratio
     Raises:
         ValueError: hardly any samples.
     """
-    thirds = [slice(start, None, 3) for start in range(3)]
+    thirds = [slice(start, None, 3) for start in range(2)]
     temperature = fit_temperature(raw[thirds[0]], labels[thirds[0]])
     score = 1.0 - probabilities(raw, temperature)[:, PRESENT]
     present = score[thirds[1]][labels[thirds[1]] == PRESENT]
     least = 1 / (len(present) + 1)  # the rarest that so many samples can tell
     uncertain = max(LEAST_UNCERTAIN, reject_limit(present, max(HELD_BACK, least)).limit)
     defect = max(LEAST_DEFECT, uncertain, reject_limit(present, max(REJECTED, least)).limit)
-    figures = _figures(raw[thirds[2]], score[thirds[2]], labels[thirds[2]], uncertain, defect)
+    figures = _figures(raw[MEASURED], score[MEASURED], labels[MEASURED], uncertain, defect)
     return Calibration(temperature, uncertain, defect, figures)
 
 

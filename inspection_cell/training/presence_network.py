@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from inspection_cell.presence.expectation import CHANNELS, SIZE_PX
+from inspection_cell.training.onnx_export import export_classifier
 
 WIDTHS = (32, 64, 128, 192)
 CLASSES = 3
@@ -79,27 +80,6 @@ class PresenceNetwork(nn.Module):
         return result
 
 
-class _Calibrated(nn.Module):
-    """Probabilities after temperature scaling (C. Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
-
-    def __init__(self, network: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.network, self.temperature = network, temperature
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return torch.softmax(self.network(inputs) / self.temperature, dim=1)
-
-
 def export(network: PresenceNetwork, temperature: float, path: Path) -> None:
     """Writes the ONNX graph: input (n, 8, 64, 64) float32, output `probabilities` (n, 3)."""
-    model = _Calibrated(network.eval(), temperature).eval()
-    torch.onnx.export(
-        model,
-        (torch.zeros(2, CHANNELS, SIZE_PX, SIZE_PX),),
-        str(path),
-        input_names=["input"],
-        output_names=["probabilities"],
-        dynamic_axes={"input": {0: "n"}, "probabilities": {0: "n"}},
-        dynamo=False,
-        opset_version=17,
-    )
+    export_classifier(network, temperature, (CHANNELS, SIZE_PX, SIZE_PX), "input", path)

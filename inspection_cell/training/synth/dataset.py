@@ -12,14 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspection_cell.training.synth.stream import CHUNK, Batch, Recipe, Stream
+from inspection_cell.training.synth.stream import CHUNK, Batch, PictureSettings, Stream
 
-MANIFEST, RECIPE_FILE, SHEET = "manifest.jsonl", "recipe.json", "sheet.png"
+MANIFEST, SETTINGS_FILE, SHEET = "manifest.jsonl", "settings.json", "sheet.png"
 SHEET_COLUMNS, SHEET_ROWS, SHEET_PX = 8, 6, 128
 
 
 def write_dataset(
-    recipe: Recipe, count: int, folder: Path, processes: int, progress: Callable[[int], None] = lambda done: None
+    settings: PictureSettings,
+    count: int,
+    folder: Path,
+    processes: int,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
     """At least `count` pictures as CLASS/NUMBER.png, their targets as CLASS/NUMBER.target.png; goes on after a cut.
 
@@ -27,33 +31,33 @@ def write_dataset(
         The sheet of the first pictures.
 
     Raises:
-        ValueError: the folder holds pictures of another recipe. CadError: a file that cannot be used.
+        ValueError: the folder holds pictures of other settings. CadError: a file that cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _same_recipe(recipe, folder / RECIPE_FILE)
-    for name in recipe.classes:
+    _same_settings(settings, folder / SETTINGS_FILE)
+    for name in settings.classes:
         (folder / name).mkdir(exist_ok=True)
     manifest = folder / MANIFEST
     done = _whole_lines(manifest) // CHUNK
     wanted = -(-count // CHUNK)
     progress(done * CHUNK)
     if done < wanted:
-        with Stream(recipe, processes) as stream, manifest.open("a", encoding="utf-8") as lines:
+        with Stream(settings, processes) as stream, manifest.open("a", encoding="utf-8") as lines:
             for number, batch in enumerate(stream.batches(wanted - done, first=done * CHUNK), done):
-                written = _write(batch, number * CHUNK, recipe, folder)
+                written = _write(batch, number * CHUNK, settings, folder)
                 lines.write("".join(json.dumps(line) + "\n" for line in written))
                 lines.flush()
                 progress((number + 1) * CHUNK)
     return _sheet(folder)
 
 
-def _write(batch: Batch, first: int, recipe: Recipe, folder: Path) -> list[dict[str, Any]]:
+def _write(batch: Batch, first: int, settings: PictureSettings, folder: Path) -> list[dict[str, Any]]:
     lines = []
     for k, label in enumerate(batch.labels):
-        name = recipe.classes[label]
-        line = {"image": f"{name}/{first + k:06d}.png", "label": name, "seed": recipe.seed, "number": first + k}
+        name = settings.classes[label]
+        line = {"image": f"{name}/{first + k:06d}.png", "label": name, "seed": settings.seed, "number": first + k}
         cv2.imwrite(str(folder / line["image"]), batch.images[k][..., ::-1])
-        if recipe.target_size:
+        if settings.target_size:
             line["target"] = f"{name}/{first + k:06d}.target.png"
             cv2.imwrite(str(folder / line["target"]), batch.targets[k][..., 0])
         lines.append(line)
@@ -72,13 +76,13 @@ def _whole_lines(manifest: Path) -> int:
     return len(kept)
 
 
-def _same_recipe(recipe: Recipe, path: Path) -> None:
+def _same_settings(settings: PictureSettings, path: Path) -> None:
     """Writes what the pictures are of, or compares."""
-    text = json.dumps(asdict(recipe), indent=2, default=str) + "\n"
+    text = json.dumps(asdict(settings), indent=2, default=str) + "\n"
     if not path.is_file():
         path.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{path}: the folder holds pictures of another recipe; name another folder")
+        raise ValueError(f"{path}: the folder holds pictures of other settings; name another folder")
 
 
 def _sheet(folder: Path) -> Path:

@@ -85,7 +85,7 @@ class Example:
     bins: NDArray[np.int64]
 
 
-class SceneMaker:
+class PictureMaker:
     """Draws examples. Belongs to the thread that made it.
 
     Args:

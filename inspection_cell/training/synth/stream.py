@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.component import Component
 from inspection_cell.training.synth.context import context_solids
-from inspection_cell.training.synth.scene import EVEN, Example, SceneMaker, SceneRanges, Weights
+from inspection_cell.training.synth.scene import EVEN, Example, PictureMaker, SceneRanges, Weights
 from inspection_cell.training.synth.views import Viewpoints, ViewRange, viewpoints
 
 CHUNK = 32
@@ -55,7 +55,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PictureSettings:
     """What the pictures show.
 
     Attributes:
@@ -76,19 +76,19 @@ class Recipe:
         return (*(subject.component for subject in self.subjects), "background")
 
 
-def subject_parts(recipe: Recipe) -> tuple[list[Component], list[Viewpoints]]:
+def subject_parts(settings: PictureSettings) -> tuple[list[Component], list[Viewpoints]]:
     """The components and from where each is seen.
 
     Raises:
         CadError: a file that cannot be used. ValueError: a component that is not in its file or seen from nowhere.
     """
     components, views = [], []
-    for subject in recipe.subjects:
+    for subject in settings.subjects:
         assembly = load_assembly(subject.cad, subject.unit)
         if subject.component not in assembly.names:
             raise ValueError(f"{subject.cad}: has no {subject.component!r}; it has {', '.join(assembly.names)}")
         components.append(assembly.components[assembly.index(subject.component)])
-        views.append(viewpoints(assembly, subject.component, recipe.ranges.distance_m, subject.views))
+        views.append(viewpoints(assembly, subject.component, settings.ranges.distance_m, subject.views))
     return components, views
 
 
@@ -98,15 +98,15 @@ class Stream:
     Every class comes equally often: picture i is of class i modulo their number.
     """
 
-    def __init__(self, recipe: Recipe, processes: int | None = None) -> None:
+    def __init__(self, settings: PictureSettings, processes: int | None = None) -> None:
         """Raises as `subject_parts`."""
-        self.recipe = recipe
+        self.settings = settings
         self._processes = processes or os.cpu_count() or 1
         context = multiprocessing.get_context("spawn")
         # In a process of its own: who takes the pictures may have PyTorch, which a renderer does not get on with.
         with ProcessPoolExecutor(1, context) as once:
-            components, views = once.submit(subject_parts, recipe).result()
-        arguments = (recipe, components, views)
+            components, views = once.submit(subject_parts, settings).result()
+        arguments = (settings, components, views)
         self._pool = ProcessPoolExecutor(self._processes, context, initializer=_begin, initargs=arguments)
 
     def __enter__(self) -> Stream:
@@ -137,29 +137,31 @@ class Stream:
             yield waiting.popleft().result()
 
 
-_MAKER: list[tuple[SceneMaker, Recipe]] = []
+_MAKER: list[tuple[PictureMaker, PictureSettings]] = []
 """Of this process."""
 
 
-def _begin(recipe: Recipe, components: list[Component], views: list[Viewpoints]) -> None:
+def _begin(settings: PictureSettings, components: list[Component], views: list[Viewpoints]) -> None:
     # A software renderer starts threads of its own, which only get in each other's way here.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     import cv2
 
     cv2.setNumThreads(1)
-    solids = context_solids(recipe.seed)
-    _MAKER.append((SceneMaker(components, solids, views, recipe.ranges, recipe.size, recipe.target_size), recipe))
+    solids = context_solids(settings.seed)
+    _MAKER.append(
+        (PictureMaker(components, solids, views, settings.ranges, settings.size, settings.target_size), settings)
+    )
 
 
 def _draw(first: int, count: int, weights: Weights) -> Batch:
-    maker, recipe = _MAKER[0]
-    return stacked([example(maker, recipe, first + k, weights) for k in range(count)])
+    maker, settings = _MAKER[0]
+    return stacked([example(maker, settings, first + k, weights) for k in range(count)])
 
 
-def example(maker: SceneMaker, recipe: Recipe, number: int, weights: Weights = EVEN) -> Example:
-    """Picture `number` of a recipe."""
-    rng = np.random.default_rng((recipe.seed, number))
-    return maker.example(rng, number % len(recipe.classes), weights)
+def example(maker: PictureMaker, settings: PictureSettings, number: int, weights: Weights = EVEN) -> Example:
+    """Picture `number` of a settings."""
+    rng = np.random.default_rng((settings.seed, number))
+    return maker.example(rng, number % len(settings.classes), weights)
 
 
 def stacked(examples: Sequence[Example]) -> Batch:

@@ -11,18 +11,18 @@ import pytest
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.recipe.paths import share_folder
 from inspection_cell.training.synth.context import context_solids
-from inspection_cell.training.synth.scene import EVEN, SceneMaker, SceneRanges
-from inspection_cell.training.synth.stream import Recipe, Stream, Subject, example, stacked, subject_parts
+from inspection_cell.training.synth.scene import EVEN, PictureMaker, SceneRanges
+from inspection_cell.training.synth.stream import PictureSettings, Stream, Subject, example, stacked, subject_parts
 from inspection_cell.training.synth.views import VIEW_BINS, ViewRange, bins_of, sphere, viewpoints
 
 HOUSING = share_folder() / "models" / "parts" / "ring_housing" / "ring_housing.step"
-RECIPE = Recipe((Subject(HOUSING, "clip_left"), Subject(HOUSING, "label_plate")), 96, target_size=64, seed=5)
+SETTINGS = PictureSettings((Subject(HOUSING, "clip_left"), Subject(HOUSING, "label_plate")), 96, target_size=64, seed=5)
 
 
 @pytest.fixture(scope="module")
-def maker() -> SceneMaker:
-    components, views = subject_parts(RECIPE)
-    return SceneMaker(components, context_solids(5), views, RECIPE.ranges, RECIPE.size, RECIPE.target_size)
+def maker() -> PictureMaker:
+    components, views = subject_parts(SETTINGS)
+    return PictureMaker(components, context_solids(5), views, SETTINGS.ranges, SETTINGS.size, SETTINGS.target_size)
 
 
 def test_directions_fill_every_bin_alike() -> None:
@@ -48,9 +48,9 @@ def test_weights_choose_the_bins() -> None:
     assert {found.draw(rng, weights)[1] for _ in range(20)} == {wanted}
 
 
-def test_the_target_shows_the_component_alone_centred_and_large(maker: SceneMaker) -> None:
+def test_the_target_shows_the_component_alone_centred_and_large(maker: PictureMaker) -> None:
     for number in (0, 1, 3, 4):
-        made = example(maker, RECIPE, number)
+        made = example(maker, SETTINGS, number)
         rows, columns = np.nonzero(made.target[..., 0])
         middle = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
         assert np.abs(np.array(middle) - 31.5).max() < 6
@@ -58,17 +58,17 @@ def test_the_target_shows_the_component_alone_centred_and_large(maker: SceneMake
         assert made.image.std() > 2
 
 
-def test_a_background_has_no_target_and_its_own_class(maker: SceneMaker) -> None:
-    made = example(maker, RECIPE, 2)
+def test_a_background_has_no_target_and_its_own_class(maker: PictureMaker) -> None:
+    made = example(maker, SETTINGS, 2)
     assert made.label == 2
     assert not made.target.any()
-    assert RECIPE.classes == ("clip_left", "label_plate", "background")
+    assert SETTINGS.classes == ("clip_left", "label_plate", "background")
 
 
-def test_processes_give_the_same_pictures_as_one_maker(maker: SceneMaker) -> None:
-    with Stream(RECIPE, processes=2) as stream:
+def test_processes_give_the_same_pictures_as_one_maker(maker: PictureMaker) -> None:
+    with Stream(SETTINGS, processes=2) as stream:
         first, second = stream.batches(2, size=6)
-    expected = [stacked([example(maker, RECIPE, k, EVEN) for k in range(start, start + 6)]) for start in (0, 6)]
+    expected = [stacked([example(maker, SETTINGS, k, EVEN) for k in range(start, start + 6)]) for start in (0, 6)]
     for got, want in zip((first, second), expected, strict=True):
         np.testing.assert_array_equal(got.labels, want.labels)
         np.testing.assert_array_equal(got.images, want.images)
@@ -78,8 +78,8 @@ def test_processes_give_the_same_pictures_as_one_maker(maker: SceneMaker) -> Non
 def test_photographs_lie_behind_the_part(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), np.full((80, 120, 3), (0, 0, 200), np.uint8))
     ranges = SceneRanges(backgrounds=tmp_path, distractors=0)
-    components, views = subject_parts(RECIPE)
-    maker = SceneMaker(components, [], views, ranges, 64, 0)
+    components, views = subject_parts(SETTINGS)
+    maker = PictureMaker(components, [], views, ranges, 64, 0)
     pictures = [maker.example(np.random.default_rng(seed), 2).image.astype(float) for seed in range(4)]
     # Some are made grey.
     assert max(p[..., 0].mean() / p[..., 2].mean() for p in pictures) > 3
@@ -89,11 +89,13 @@ def test_photographs_lie_behind_the_part(tmp_path: Path) -> None:
 def test_a_folder_without_usable_backgrounds_is_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "broken.png").write_bytes(content)
-    components, views = subject_parts(RECIPE)
+    components, views = subject_parts(SETTINGS)
     with pytest.raises(ValueError, match=r"no pictures|broken.png: cannot be read"):
-        SceneMaker(components, [], views, SceneRanges(backgrounds=tmp_path), 64, 0).example(np.random.default_rng(0), 2)
+        PictureMaker(components, [], views, SceneRanges(backgrounds=tmp_path), 64, 0).example(
+            np.random.default_rng(0), 2
+        )
 
 
 def test_a_component_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="has no 'clip'; it has"):
-        subject_parts(Recipe((Subject(HOUSING, "clip"),), 64))
+        subject_parts(PictureSettings((Subject(HOUSING, "clip"),), 64))
