@@ -8,8 +8,8 @@ CAD's own, wear and dirt are not modelled: a gap measured here is a lower bound 
 
 - "demo": small components of the ring housing, cut out as the cell cuts them out: half present, a quarter missing, a
   quarter wrong. In one picture of seven another component is missing or sits badly too.
-- "taskboard": the nine parts of the WRS taskboard, each alone ("present"), and as many pictures of the same kind of
-  place without it ("background").
+- "taskboard": the nine parts of the WRS taskboard, each alone ("present"), and for each a ninth as many pictures of the
+  same kind of place without it ("background"), so that the background is one class as large as the others.
 
 FOLDER gets PNG images and manifest.jsonl, one object a line: image, subject, component ("" for background), label,
 camera {width, height, matrix}, T_camera_part, T_camera_part_aligned (the truth and 0.12 mm, 0.002 rad of noise), hidden
@@ -110,7 +110,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where pictures and manifest go, or are already")
-    parser.add_argument("--count", type=int, default=300, help="pictures of each component, part, and its background")
+    parser.add_argument("--count", type=int, default=300, help="pictures of each component, part, and of backgrounds")
     parser.add_argument("--size", type=int, default=160, help="pixels a side")
     parser.add_argument("--subject", choices=("demo", "taskboard", "both"), default="both")
     parser.add_argument("--seed", type=int, default=1)
@@ -136,7 +136,14 @@ def _jobs(subject: str, options: argparse.Namespace) -> list[Job]:
     each = range(options.count)
     if subject == "demo":
         return [Job(subject, n, scenes.labels[i % 4], i, options.seed) for i in each for n in scenes.names]
-    return [Job(subject, n, label, i, options.seed) for i in each for n in scenes.names for label in scenes.labels]
+    backgrounds = -(-options.count // len(scenes.names))
+    return [
+        Job(subject, n, label, i, options.seed)
+        for i in each
+        for n in scenes.names
+        for label in scenes.labels
+        if label == "present" or i < backgrounds
+    ]
 
 
 def _make(work: tuple[Job, Path, int, Path]) -> dict[str, Any]:

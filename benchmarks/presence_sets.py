@@ -32,24 +32,20 @@ def drawn(settings: PictureSettings, count: int, folder: Path, text: str) -> Bat
         return Batch(**{name: store[name] for name in Batch.__annotations__})
 
 
-def batches(samples: Batch, epochs: int, size: int, seed: int) -> Iterator[Batch]:
-    """Shuffled batches, mirrored and turned by quarters at random; targets go along."""
+def batches(samples: Batch, count: int, size: int, seed: int) -> Iterator[Batch]:
+    """So many shuffled batches, mirrored and turned by quarters at random; targets go along."""
     rng = np.random.default_rng(seed)
-    for _ in range(epochs):
-        order = rng.permutation(len(samples.labels))
-        for start in range(0, len(order) - size + 1, size):
-            chosen = np.sort(order[start : start + size])
-            images, targets = samples.images[chosen], samples.targets[chosen]
-            if rng.random() < 0.5:
-                images, targets = images[:, :, ::-1], targets[:, :, ::-1]
-            turns = int(rng.integers(4))
-            images, targets = (np.ascontiguousarray(np.rot90(a, turns, (1, 2))) for a in (images, targets))
-            yield Batch(images, targets, samples.labels[chosen], samples.bins[chosen])
-
-
-def batches_of(count: int, epochs: int, size: int) -> int:
-    """How many `batches` gives."""
-    return epochs * (count // size)
+    order = np.zeros(0, np.int64)
+    for _ in range(count):
+        if len(order) < size:
+            order = rng.permutation(len(samples.labels))
+        chosen, order = np.sort(order[:size]), order[size:]
+        images, targets = samples.images[chosen], samples.targets[chosen]
+        if rng.random() < 0.5:
+            images, targets = images[:, :, ::-1], targets[:, :, ::-1]
+        turns = int(rng.integers(4))
+        images, targets = (np.ascontiguousarray(np.rot90(a, turns, (1, 2))) for a in (images, targets))
+        yield Batch(images, targets, samples.labels[chosen], samples.bins[chosen])
 
 
 def merged(one: Batch, other: Batch) -> Batch:

@@ -60,7 +60,7 @@ def main() -> int:
                     times = [ended, time.perf_counter()]
                     crop = network_input(image_crop(image, expected.box), expected.channels)
                     times.append(time.perf_counter())
-                    model.probabilities(crop)
+                    model.probabilities(crop[None])
                     times.append(time.perf_counter())
                     for name, milliseconds in zip(parts, 1e3 * np.diff(times), strict=True):
                         parts[name].append(float(milliseconds))

@@ -126,6 +126,7 @@ def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -
         card = read_card(model, None)
         content["presence"] |= {
             "model_hash": package_hash(model),
+            "correlation": card.correlation,
             "limit_uncertain": card.limit_uncertain,
             "limit_defect": card.limit_defect,
         }

@@ -31,9 +31,13 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     train = subparsers.add_parser("train-presence", help="train the presence check of a part from its CAD file alone")
     _add_cad(train)
     train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the model goes")
-    train.add_argument("--samples", type=int, default=24_000, help="renderings to train on")
-    train.add_argument("--held-out", type=int, default=6_000, help="renderings to calibrate and measure on")
-    train.add_argument("--epochs", type=int, default=12, help="how often each rendering is learned from")
+    train.add_argument("--samples", type=int, default=18_000, help="renderings to train on")
+    train.add_argument("--held-out", type=int, default=12_000, help="renderings to calibrate and measure on")
+    train.add_argument("--epochs", type=int, default=18, help="how often each rendering is learned from")
+    train.add_argument(
+        "--photos", type=Path, metavar="MANIFEST", help="photographs to learn from too, as evaluate-presence takes them"
+    )
+    train.add_argument("--int8", action="store_true", help="a faster model in 8 bit, if it judges alike")
     train.add_argument("--work", type=Path, help="keeps what was made: a training that was cut off goes on from there")
     train.set_defaults(run=train_command)
     synth = subparsers.add_parser("synth", help="draw training pictures of a part's components, and of backgrounds")
@@ -69,7 +73,8 @@ def _add_cad(command: argparse.ArgumentParser) -> None:
 def train_command(arguments: argparse.Namespace) -> int:
     """Trains and says what came out."""
     load_torch()
-    from inspection_cell.training.presence import TrainingSettings, train_presence
+    from inspection_cell.training.presence import VIEWS, TrainingSettings, train_presence
+    from inspection_cell.training.presence_int8 import MOST_CHANGED
 
     names = judged_names(load_assembly(arguments.cad, arguments.unit), tuple(arguments.without))
     settings = TrainingSettings(
@@ -80,6 +85,8 @@ def train_command(arguments: argparse.Namespace) -> int:
         arguments.held_out,
         arguments.epochs,
         arguments.processes,
+        arguments.photos,
+        arguments.int8,
     )
     with ExitStack() as stack:
         work = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="presence-")))
@@ -93,10 +100,14 @@ def train_command(arguments: argparse.Namespace) -> int:
     told = trained.calibration.held_out
     print(f"{arguments.out}: judges {', '.join(names)}")
     print(
-        f"on {told['samples']:.0f} renderings that it has not seen: "
-        f"{told['missing_over_uncertain']:.1%} of the missing and {told['wrong_over_uncertain']:.1%} of the wrong "
-        f"components over the limit, and {told['present_over_uncertain']:.1%} of the good ones"
+        f"of components in renderings that it has not seen, each judged by {VIEWS} views, "
+        f"{told['missing_over_uncertain']:.1%} of the missing and {told['wrong_over_uncertain']:.1%} of the wrong ones "
+        f"are over the limit, and {told['present_over_uncertain']:.1%} of the good ones"
     )
+    if trained.changed is not None:
+        passed = trained.changed.value <= MOST_CHANGED
+        otherwise = f"{trained.changed.hits} of {trained.changed.of} components otherwise"
+        print(f"in 8 bit: judges {otherwise}; {'published' if passed else 'not published'} (gate: {MOST_CHANGED:.1%})")
     print(f"look at {trained.report}; for the settings: model_hash: {trained.model_hash}")
     return 0
 

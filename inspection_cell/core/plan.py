@@ -124,12 +124,13 @@ class PartRule:
     Attributes:
         anomaly_views: n: so many views over their limit fail the part (n of m).
         presence_min_judged: component -> in how many views it must have been judged.
-        presence_views: so many views that show a component missing or wrong fail the part.
+        presence_correlation: of the views of a component, whose scores are joined by it (core/joined.py); the limits
+            of its checks are the joined score's.
     """
 
     anomaly_views: int = 2
     presence_min_judged: dict[str, int] = field(default_factory=dict)
-    presence_views: int = 1
+    presence_correlation: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inspection_cell.core.check import Outcome, outcome_of
+from inspection_cell.core.joined import joined_score
 from inspection_cell.core.plan import CheckKind, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.decision.validity import Evidence, Judged
@@ -61,10 +62,9 @@ def _score_reason(code: Code, judged: Judged, limit: float) -> Reason:
 
 
 def _presence(plan: InspectionPlan, evidence: Evidence) -> Iterator[Findings]:
-    """One finding per component.
+    """One finding per component, by the score that all views which judged it have together.
 
-    `presence_views` views must show the defect. Where the component can be seen in fewer views than that, all of
-    them must. A view that was lost still counts as one that could have seen it: losing results never proves anything.
+    A view that was lost still counts as one that could have seen the component there.
     """
     hidden = {check.check_id for check in evidence.not_applicable}
     could_see: dict[str, int] = defaultdict(int)
@@ -75,28 +75,30 @@ def _presence(plan: InspectionPlan, evidence: Evidence) -> Iterator[Findings]:
     for judged in _of_kind(evidence, CheckKind.PRESENCE):
         by_component[judged.check.component].append(judged)
     for component, views in by_component.items():
-        needed = max(1, min(plan.rule.presence_views, could_see[component]))
-        yield _component(component, views, needed)
+        yield _component(component, views, could_see[component] - len(views), plan.rule.presence_correlation)
 
 
-def _component(component: str, views: Sequence[Judged], needed: int) -> Findings:
-    showing = _at_least(views, Outcome.DEFECT)
-    if len(showing) >= needed or any(j.result.score > j.check.limit_critical for j in showing):
-        return Findings((Reason(_presence_code(showing), _seen_in("not as it should be", showing), component),), ())
-    doubtful = _at_least(views, Outcome.DEFECT, Outcome.UNCERTAIN)
-    if doubtful:
-        return Findings((), (Reason(Code.COMPONENT_UNCERTAIN, _seen_in("doubtful", doubtful), component),))
+def _component(component: str, views: Sequence[Judged], lost: int, correlation: float) -> Findings:
+    scores, check = [j.result.score for j in views], views[0].check
+    proven = joined_score(scores, correlation, lost)
+    critical = any(score > check.limit_critical for score in scores)
+    if critical or outcome_of(check, proven) is Outcome.DEFECT:
+        return Findings((Reason(_presence_code(views), _seen_in("not as it should be", proven, views), component),), ())
+    likely = joined_score(scores, correlation)
+    if outcome_of(check, likely) is not Outcome.NOTHING_FOUND:
+        return Findings((), (Reason(Code.COMPONENT_UNCERTAIN, _seen_in("doubtful", likely, views), component),))
     return Findings((), ())
 
 
-def _presence_code(showing: Iterable[Judged]) -> Code:
-    """WRONG only where every view that shows the defect calls it so; else MISSING."""
-    codes = {j.result.reason.code if j.result.reason else Code.NONE for j in showing}
+def _presence_code(views: Iterable[Judged]) -> Code:
+    """WRONG only where every view that has something to say of it calls it so; else MISSING."""
+    codes = {j.result.reason.code for j in _at_least(views, Outcome.DEFECT, Outcome.UNCERTAIN) if j.result.reason}
     return Code.COMPONENT_WRONG if codes == {Code.COMPONENT_WRONG} else Code.COMPONENT_MISSING
 
 
-def _seen_in(what: str, views: Iterable[Judged]) -> str:
-    return f"{what} in " + ", ".join(f"{j.check.view_id} (score {j.result.score:.4g})" for j in views)
+def _seen_in(what: str, joined: float, views: Iterable[Judged]) -> str:
+    graver = sorted(views, key=lambda j: (-j.result.score, j.check.view_id))
+    return f"{what}, score {joined:.3g} of " + ", ".join(f"{j.check.view_id} ({j.result.score:.2g})" for j in graver)
 
 
 def _weight(evidence: Evidence) -> Iterator[Findings]:

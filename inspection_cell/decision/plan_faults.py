@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from inspection_cell.core.plan import CheckKind, ExpectedCheck, InspectionPlan, Mode, wide_views
@@ -39,8 +39,11 @@ def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
     for name, count in Counter(view.view_id for view in plan.views).items():
         if count > 1:
             yield f"the plan names this view {count} times", name
-    if plan.rule.anomaly_views < 1 or plan.rule.presence_views < 1:
-        yield "the plan's rule needs at least 1 in anomaly_views and presence_views", ""
+    if plan.rule.anomaly_views < 1:
+        yield "the plan's rule needs at least 1 in anomaly_views", ""
+    if not 0 <= plan.rule.presence_correlation <= 1:
+        yield f"the plan's rule has a presence_correlation of {plan.rule.presence_correlation}, not from 0 to 1", ""
+    yield from _component_faults(plan)
     alignments = alignments_of_views(plan)
     for grasp in dict.fromkeys(view.grasp for view in plan.views):
         wide = [view.view_id for view in wide_views(plan.views, grasp)]
@@ -51,6 +54,17 @@ def _faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
     for check in plan.checks:
         for text in _check_faults(check, alignments):
             yield text, check.check_id
+
+
+def _component_faults(plan: InspectionPlan) -> Iterator[tuple[str, str]]:
+    """A component has one joined score, so its checks must agree on the limits."""
+    limits: dict[str, set[tuple[float, float, float]]] = defaultdict(set)
+    for check in plan.checks:
+        if check.kind is CheckKind.PRESENCE:
+            limits[check.component].add((check.limit_uncertain, check.limit_defect, check.limit_critical))
+    for component, found in limits.items():
+        if len(found) > 1:
+            yield "its presence checks have different limits", component
 
 
 def _check_faults(check: ExpectedCheck, alignments: Mapping[str, list[ExpectedCheck]]) -> Iterator[str]:

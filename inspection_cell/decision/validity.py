@@ -133,6 +133,8 @@ def _fault(check: ExpectedCheck, result: CheckResult) -> Reason | None:
         return Reason(Code.CHECK_NOT_JUDGED_ENOUGH, "the check did not judge the part", check.check_id)
     if not math.isfinite(result.score):
         return Reason(Code.CHECK_NOT_FINITE, f"score {result.score} is no finite number", check.check_id)
+    if check.kind is CheckKind.PRESENCE and not 0 <= result.score <= 1:
+        return Reason(Code.CHECK_INVALID, f"score {result.score:.4g} is no probability", check.check_id)
     wanted = outcome_of(check, result.score) if check.kind in SCORED else Outcome.NOTHING_FOUND
     if result.outcome is not wanted:
         text = f"outcome {result.outcome.name} disagrees with {wanted.name} of score {result.score:.4g} and the limits"

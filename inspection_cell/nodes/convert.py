@@ -314,7 +314,7 @@ def plan_to_msg(p: InspectionPlan) -> msg.InspectionPlan:
             for c in p.checks
         ],
         anomaly_views=p.rule.anomaly_views,
-        presence_views=p.rule.presence_views,
+        presence_correlation=float(p.rule.presence_correlation),
         presence_components=components,
         presence_min_judged=[p.rule.presence_min_judged[c] for c in components],
         deadline_s=float(p.deadline_s),
@@ -352,7 +352,7 @@ def plan_from_msg(m: msg.InspectionPlan) -> InspectionPlan:
         rule=PartRule(
             anomaly_views=m.anomaly_views,
             presence_min_judged={c: int(n) for c, n in zip(m.presence_components, m.presence_min_judged, strict=True)},
-            presence_views=m.presence_views,
+            presence_correlation=m.presence_correlation,
         ),
         deadline_s=m.deadline_s,
     )

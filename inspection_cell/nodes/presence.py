@@ -42,5 +42,5 @@ class PresenceNode(AlignedStationNode[PresenceStation | None]):
             raise ValueError("no presence model is loaded")
         view_id = arrival.view.view_id
         checks = [c for c in arrival.plan.checks if c.kind is self.kind and c.view_id == view_id]
-        results = self.analysis.judge(checks, arrival.view, image, arrival.message.frame.encoding, alignment)
-        return [(result, None) for result in results]
+        judged = self.analysis.judge(checks, arrival.view, image, arrival.message.frame.encoding, alignment)
+        return [(r, p if p is None else np.ascontiguousarray(p[..., ::-1])) for r, p in judged]  # files are written BGR

@@ -22,6 +22,7 @@ from inspection_cell.core.poses import Pose, is_pose
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.presence.expectation import CHANNELS, SIZE_PX, Expectation, expectation, image_crop, network_input
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, PresenceModelError, package_hash, read_card
+from inspection_cell.presence.picture import draw_judgement, importance
 
 CLASSES = ("present", "missing", "wrong")
 LEAST_CONTRAST = 1.5
@@ -39,6 +40,8 @@ class PresenceAnswer:
         box: x, y, width, height in the view's pixels; zeros when it is nowhere.
         reason: why, when it is not NOTHING_FOUND.
         seconds: time it took.
+        given: (8, 64, 64), what the network was given; None when it was not judged.
+        mask: (64, 64), the component in it.
     """
 
     component: str
@@ -49,6 +52,8 @@ class PresenceAnswer:
     box: Box
     reason: Reason | None
     seconds: float
+    given: NDArray[np.float32] | None = None
+    mask: NDArray[np.bool_] | None = None
 
 
 class PresenceModel:
@@ -122,7 +127,8 @@ class PresenceModel:
                 f"{component}: the image is {grey.mean():.0f} all over, black, burnt out or covered: nothing to judge"
             )
             return _unjudged(component, Outcome.INVALID, Code.CHECK_INVALID, fault, began, expected.visible, expected)
-        p = self.probabilities(network_input(grey, expected.channels))
+        given = network_input(grey, expected.channels)
+        p = self.probabilities(given[None])[0]
         if not np.all(np.isfinite(p)) or abs(float(p.sum()) - 1.0) > 1e-3:
             return _unjudged(
                 component, Outcome.INVALID, Code.CHECK_NOT_FINITE, "the model's answer is not finite", began
@@ -131,12 +137,28 @@ class PresenceModel:
         outcome, reason = self._outcome(component, p, score)
         chances = dict(zip(CLASSES, p.tolist(), strict=True))
         return PresenceAnswer(
-            component, score, chances, expected.visible, outcome, expected.box, reason, time.monotonic() - began
+            component,
+            score,
+            chances,
+            expected.visible,
+            outcome,
+            expected.box,
+            reason,
+            time.monotonic() - began,
+            given,
+            expected.mask,
         )
 
+    def explain(self, answer: PresenceAnswer) -> NDArray[np.uint8]:
+        """A picture (h, w, 3) RGB of why a judged component was judged so; takes about 20 times as long."""
+        assert answer.given is not None and answer.mask is not None
+        text = ", ".join(f"{name} {p:.2f}" for name, p in answer.probabilities.items())
+        weight = importance(self.probabilities, answer.given)
+        return draw_judgement(answer.given, answer.mask, weight, f"{answer.component}: {text}")
+
     def probabilities(self, given: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(3,) of CLASSES, for one network input (8, 64, 64)."""
-        return np.asarray(self._session.run(None, {"input": given[None]})[0][0], float)
+        """(n, 3) of CLASSES, for network inputs (n, 8, 64, 64)."""
+        return np.asarray(self._session.run(None, {"input": given})[0], float)
 
     def _check(self, renderer: GeometryRenderer, component: str) -> None:
         if renderer.assembly.sha256 != self.card.cad_sha256:

@@ -14,6 +14,9 @@ independent views that m_j views are worth, as the design effect of a clustered 
 exact. What is fitted is r and not e: an exponent of groups of three views would make sixteen far too sure and one too
 unsure, while one view alone is itself with any r.
 
+No view is believed to be surer of what a class is not than core/joined.py allows, which is the same for two classes and
+views that count alike: what the cell's verdict is made by.
+
 Multiplying assumes that the classes were equally frequent where the views' probabilities were calibrated.
 """
 
@@ -26,11 +29,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from inspection_cell.core.joined import SUREST
 from inspection_cell.presence.arrays import checked_labels, checked_probabilities
 
 LEAST_COMPONENTS = 20
-_LEAST_P = 1e-7
-"""What a float32 softmax cannot tell from 0: no view vetoes a class for good by rounding."""
 
 
 @dataclass(frozen=True)
@@ -126,5 +128,5 @@ def fit_correlation(views: ComponentViews, labels: ArrayLike) -> float:
 
 def _evidence(views: ComponentViews) -> NDArray[np.float64]:
     """(g, k) weighted sums of the views' log probabilities."""
-    logs = views.weights()[:, None] * np.log(np.maximum(views.p, _LEAST_P))
+    logs = views.weights()[:, None] * np.log(np.maximum(views.p, SUREST))
     return np.stack([np.bincount(views.component, column) for column in logs.T], axis=1)

@@ -56,7 +56,7 @@ def judge_manifest(
     """
     kept, crops, labels, p, visible, refused = [], [], [], [], [], []
     for number, picture in enumerate(pictures):
-        image = _read(folder / picture.image, picture)
+        image = read_picture(folder / picture.image, picture)
         camera, pose = picture.camera.camera(), picture.pose()
         answer = model.judge(image, camera, renderer, pose, NO_COVARIANCE, picture.component)
         progress(number + 1)
@@ -96,7 +96,12 @@ def asked(judged: Judged) -> tuple[NDArray[np.int64], NDArray[np.float64], tuple
     return np.minimum(judged.labels, 1), absent, (CLASSES[0], CLASSES[1] if there[1] else CLASSES[2])
 
 
-def _read(path: Path, picture: Picture) -> NDArray[np.uint8]:
+def read_picture(path: Path, picture: Picture) -> NDArray[np.uint8]:
+    """(h, w, 3) RGB.
+
+    Raises:
+        ManifestError: it cannot be read or is not of its camera's size.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise ManifestError(f"{path}: cannot be read as a picture; save it anew, or take its line out of the manifest")

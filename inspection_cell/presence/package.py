@@ -11,7 +11,7 @@ from typing import Any
 
 MODEL_FILE = "model.onnx"
 CARD_FILE = "card.json"
-FORMAT = "presence-1"
+FORMAT = "presence-2"
 
 
 class PresenceModelError(ValueError):
@@ -34,7 +34,8 @@ class PresenceCard:
         part: name of the part it was made for.
         cad_sha256: of the assembly it was rendered from.
         components: names it may judge.
-        limit_uncertain, limit_defect: of the score 1 - p(present), from held-out renderings.
+        correlation: of a component's views, by which their scores are joined (core/joined.py).
+        limit_uncertain, limit_defect: of the joined score 1 - p(present), from held-out renderings.
         least_visible: fraction of a component that must be seen; below, the check does not apply.
         least_area_px: visible area in the image that must be seen.
         largest_margin_px: how far the alignment may put the component off, in pixels of the network's crop, at 95 %.
@@ -45,6 +46,7 @@ class PresenceCard:
     part: str
     cad_sha256: str
     components: tuple[str, ...]
+    correlation: float
     limit_uncertain: float
     limit_defect: float
     least_visible: float
@@ -85,14 +87,21 @@ def read_card(folder: Path, expected_hash: str | None) -> PresenceCard:
             f"{folder}: hash {found} is not the recipe's {expected_hash}; put the right model there, or name this one"
         )
     path = folder / CARD_FILE
+    fields = _fields(path)
+    if fields.get("format") != FORMAT:
+        raise PresenceModelError(f"{path}: format {fields.get('format')!r} is not {FORMAT!r}; train the model anew")
     try:
-        fields: dict[str, Any] = json.loads(_bytes(path))
         card = PresenceCard(**{**fields, "components": tuple(fields["components"])})
-    except (ValueError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise PresenceModelError(f"{path}: is not a card ({error}); train the model anew") from error
-    if card.format != FORMAT:
-        raise PresenceModelError(f"{path}: format {card.format!r} is not {FORMAT!r}; train the model anew")
-    limits = (card.limit_uncertain, card.limit_defect, card.least_visible, card.least_area_px, card.largest_margin_px)
+    limits = (
+        card.limit_uncertain,
+        card.limit_defect,
+        card.correlation,
+        card.least_visible,
+        card.least_area_px,
+        card.largest_margin_px,
+    )
     if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in limits):
         raise PresenceModelError(f"{path}: a limit is not a finite number: {limits}; train the model anew")
     if not 0.0 < card.limit_uncertain <= card.limit_defect < 1.0:
@@ -100,10 +109,22 @@ def read_card(folder: Path, expected_hash: str | None) -> PresenceCard:
             f"{path}: limit_uncertain {card.limit_uncertain} and limit_defect {card.limit_defect} "
             "must satisfy 0 < uncertain <= defect < 1"
         )
+    if not 0.0 <= card.correlation <= 1.0:
+        raise PresenceModelError(f"{path}: correlation {card.correlation} must be from 0 to 1; train the model anew")
     model = hashlib.sha256(_bytes(folder / MODEL_FILE)).hexdigest()
     if model != card.model_sha256:
         raise PresenceModelError(f"{folder / MODEL_FILE}: is not the file its card describes; restore both together")
     return card
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(_bytes(path))
+    except ValueError as error:
+        raise PresenceModelError(f"{path}: is not a card ({error}); train the model anew") from error
+    if not isinstance(fields, dict):
+        raise PresenceModelError(f"{path}: is not a card (a {type(fields).__name__}); train the model anew")
+    return fields
 
 
 def _bytes(path: Path) -> bytes:

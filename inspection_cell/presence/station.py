@@ -51,8 +51,8 @@ class PresenceStation:
         image: NDArray[np.uint8],
         encoding: str,
         alignment: Alignment,
-    ) -> list[CheckResult]:
-        """One result for each check of this view.
+    ) -> list[tuple[CheckResult, NDArray[np.uint8] | None]]:
+        """For each check of this view its result, and where it is no clear "present", a picture (RGB) of why.
 
         Raises:
             PresenceModelError: the model does not fit the part.
@@ -70,14 +70,14 @@ class PresenceStation:
         T_camera_part: Pose,
         alignment: Alignment,
         occluders: Sequence[Component],
-    ) -> CheckResult:
+    ) -> tuple[CheckResult, NDArray[np.uint8] | None]:
         answer = self.model.judge(
             pixels, view.camera, self._renderer, T_camera_part, alignment.covariance, check.component, occluders
         )
         judged = answer.outcome not in (Outcome.NOT_APPLICABLE, Outcome.INVALID)
         # The plan's limits decide, so that a replay with other limits needs no new inference.
         outcome = outcome_of(check, answer.score) if judged else answer.outcome
-        return CheckResult(
+        result = CheckResult(
             inspection_id=view.inspection_id,
             check_id=check.check_id,
             kind=CheckKind.PRESENCE,
@@ -90,6 +90,8 @@ class PresenceStation:
             box=_inside(answer.box, pixels.shape[1], pixels.shape[0]),
             reason=None if outcome is Outcome.NOTHING_FOUND else answer.reason,
         )
+        doubtful = outcome in (Outcome.DEFECT, Outcome.UNCERTAIN)
+        return result, self.model.explain(answer) if doubtful else None
 
     def _gripper(self, T_tool_part: Pose) -> list[Component]:
         """The gripper in the part frame; none where no hand holds the part."""

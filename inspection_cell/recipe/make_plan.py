@@ -64,7 +64,7 @@ def make_plan(
             presence_min_judged={c.name: c.min_judged for c in presence.components}
             if presence and mode is not Mode.TEACH
             else {},
-            presence_views=presence.views_to_fail if presence else 1,
+            presence_correlation=presence.correlation if presence else 1.0,
         ),
         deadline_s=recipe.deadline_s,
     )

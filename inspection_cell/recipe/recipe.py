@@ -64,9 +64,14 @@ class PresenceSection(Strict):
     model: str = Field(description="folder of the classifier, relative to the recipe or to the package")
     model_hash: Sha256 | None = Field(default=None, description="SHA-256 the classifier must have")
     components: tuple[ComponentSection, ...] = Field(min_length=1)
-    views_to_fail: int = Field(default=2, ge=1, description="so many views that show it missing prove it missing")
-    limit_uncertain: float = Field(default=0.5, gt=0, lt=1, description="score 1 - p(present) beyond which it is open")
-    limit_defect: float = Field(default=0.9, gt=0, lt=1, description="score beyond which the view shows it missing")
+    correlation: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="of a component's views, whose scores are joined by it; 1: never surer than one",
+    )
+    limit_uncertain: float = Field(default=0.5, gt=0, lt=1, description="joined score beyond which it is open")
+    limit_defect: float = Field(default=0.9, gt=0, lt=1, description="joined score beyond which it is missing or wrong")
     deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the view")
 
 

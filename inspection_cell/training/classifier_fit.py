@@ -53,6 +53,21 @@ class ClassifierSettings:
     smoothing: float = 0.05
 
 
+@dataclass(frozen=True)
+class Validation:
+    """Pictures of another kind, which say when to stop: of another renderer, or photographs.
+
+    Attributes:
+        images: (n, size, size, 3) uint8. labels: (n,).
+        every: batches from one look at them to the next. patience: so many looks without progress end the training.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    every: int = 100
+    patience: int = 4
+
+
 def fit_autoencoder(
     encoder: Encoder,
     decoder: Decoder,
@@ -86,11 +101,14 @@ def fit_classifier(
     settings: ClassifierSettings,
     told: Callable[[Batch, NDArray[np.float64]], None] = lambda batch, losses: None,
     progress: Progress = lambda number, loss: None,
+    validation: Validation | None = None,
 ) -> None:
     """Trains on `count` batches.
 
     Args:
         told: gets each batch and the losses (n,) of its pictures, for adaptive sampling.
+        validation: with it, what is left is the classifier that did best on it, and training ends when it does no
+            better for long.
     """
     classifier.freeze(settings.trained_blocks)
     trained = [p for p in classifier.parameters() if p.requires_grad]
@@ -99,6 +117,7 @@ def fit_classifier(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _falling(count))
     loss_of = nn.CrossEntropyLoss(reduction="none", label_smoothing=settings.smoothing)
+    best = _Best(validation) if validation is not None else None
     classifier.train()
     for number, batch in enumerate(batches):
         with torch.autocast("cpu", torch.bfloat16):
@@ -110,6 +129,31 @@ def fit_classifier(
         schedule.step()
         told(batch, losses.detach().double().numpy())
         progress(number, losses.mean().item())
+        if best is not None and (number + 1) % best.validation.every == 0 and not best.better(classifier):
+            break
+    if best is not None and best.weights is not None:
+        classifier.load_state_dict(best.weights)
+
+
+class _Best:
+    """The weights that did best on the validation set so far."""
+
+    def __init__(self, validation: Validation) -> None:
+        self.validation = validation
+        self.weights: dict[str, Tensor] | None = None
+        self._loss = math.inf
+        self._looks_since = 0
+
+    def better(self, classifier: Classifier) -> bool:
+        """Looks once; whether there is still hope."""
+        logits = torch.from_numpy(logits_of(classifier, self.validation.images))
+        classifier.train()
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(self.validation.labels)).item()
+        self._looks_since += 1
+        if loss < self._loss:
+            self._loss, self._looks_since = loss, 0
+            self.weights = {name: value.clone() for name, value in classifier.state_dict().items()}
+        return self._looks_since < self.validation.patience
 
 
 def logits_of(classifier: Classifier, images: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float64]:

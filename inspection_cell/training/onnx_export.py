@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -29,13 +30,15 @@ def export_classifier(
     Args:
         network: gives logits.
     """
-    torch.onnx.export(
-        _Probabilities(network.eval(), temperature, scale).eval(),
-        (torch.zeros(2, *shape),),
-        str(path),
-        input_names=[name],
-        output_names=["probabilities"],
-        dynamic_axes={name: {0: "n"}, "probabilities": {0: "n"}},
-        dynamo=False,
-        opset_version=OPSET,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what its own converter could not simplify is none of the user's business
+        torch.onnx.export(
+            _Probabilities(network.eval(), temperature, scale).eval(),
+            (torch.zeros(2, *shape),),
+            str(path),
+            input_names=[name],
+            output_names=["probabilities"],
+            dynamic_axes={name: {0: "n"}, "probabilities": {0: "n"}},
+            dynamo=False,
+            opset_version=OPSET,
+        )

@@ -11,19 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.cad.assembly import Assembly, load_assembly
+from inspection_cell.common.rates import Share
 from inspection_cell.presence.calibration import probabilities
 from inspection_cell.presence.classify import CLASSES
 from inspection_cell.presence.evaluation import evaluate
+from inspection_cell.presence.manifest import load_manifest
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, package_hash, write_card
 from inspection_cell.presence.report import write_report
 from inspection_cell.training.presence_data import LEVELS, Samples
-from inspection_cell.training.presence_fit import MEASURED, Calibration, FitSettings, calibrate, fit, logits
-from inspection_cell.training.presence_network import PresenceNetwork, export
+from inspection_cell.training.presence_fit import (
+    Calibration,
+    FitSettings,
+    calibrate,
+    fit,
+    joined_scores,
+    logits,
+    measured_views,
+    tune,
+)
+from inspection_cell.training.presence_int8 import MOST_CHANGED, answers, write_int8
+from inspection_cell.training.presence_network import export
+from inspection_cell.training.presence_photos import photo_samples
 from inspection_cell.training.presence_render import RenderJob, gathered, render_shards
-from inspection_cell.training.presence_scenes import LEAST_AREA_PX, LEAST_VISIBLE, SceneSettings
+from inspection_cell.training.presence_scenes import LEAST_AREA_PX, LEAST_VISIBLE, PRESENT, SceneSettings
 
 LARGEST_MARGIN_PX = 6.0
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
+VIEWS = 4
+"""Of each held-out part."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -37,6 +52,8 @@ class TrainingSettings:
         cad: the file. unit: of a mesh, None for metres and STEP. names: of the components to be judged.
         samples, held_out: how many are rendered to train on, and to calibrate and measure on. epochs: over the samples.
         processes: that render, and threads that train.
+        photos: manifest of photographs to learn from too, as `evaluate-presence` takes it; None for renderings alone.
+        int8: whether the model is published in 8 bit, if it passes its gate.
     """
 
     cad: Path
@@ -46,15 +63,23 @@ class TrainingSettings:
     held_out: int
     epochs: int
     processes: int
+    photos: Path | None = None
+    int8: bool = False
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out: the model's hash for the recipe, its calibration, and the page to look at."""
+    """What came out.
+
+    Attributes:
+        model_hash: for the recipe. report: the page to look at.
+        changed: held-out components that the network in 8 bit judges otherwise; None where none was asked for.
+    """
 
     model_hash: str
     calibration: Calibration
     report: Path
+    changed: Share | None = None
 
 
 def train_presence(settings: TrainingSettings, out: Path, work: Path, progress: Progress) -> Trained:
@@ -64,42 +89,73 @@ def train_presence(settings: TrainingSettings, out: Path, work: Path, progress: 
         work: keeps samples and what was learned: a training that was cut off goes on from there. The caller removes it.
 
     Raises:
-        CadError, ValueError: the file, the components or the work folder cannot be used.
+        CadError, ValueError: the file, the components, the photographs or the work folder cannot be used.
     """
     assembly = load_assembly(settings.cad, settings.unit)
-    samples = _rendered(settings, settings.samples, TRAIN_SEED, work / "train", "rendering", progress)
+    photos = _photos(settings, assembly)
+    samples = _rendered(settings, settings.samples, 1, TRAIN_SEED, work / "train", "rendering", progress)
     unseen = _rendered(
-        settings, settings.held_out, HELD_OUT_SEED, work / "held_out", "rendering to measure on", progress
+        settings, settings.held_out, VIEWS, HELD_OUT_SEED, work / "held_out", "rendering to measure on", progress
     )
+    how = FitSettings(settings.epochs, settings.processes)
     network = fit(
         samples,
-        FitSettings(settings.epochs, settings.processes),
+        how,
         work / f"epochs{settings.epochs}.pt",
         lambda done, of, loss: progress(f"training, loss {loss:.2f}", done, of),
     )
+    if photos is not None:
+        told = f"{len(photos.labels)} photographs"
+        tune(network, samples, photos, how, lambda done, of, loss: progress(f"{told}, loss {loss:.2f}", done, of))
     raw = logits(network, unseen)
-    calibration = calibrate(raw, unseen.labels)
+    calibration = calibrate(raw, unseen)
     out.mkdir(parents=True, exist_ok=True)
-    _publish(network, calibration, assembly, settings, out)
+    export(network, calibration.temperature, out / MODEL_FILE)
+    changed = _in_int8(samples, unseen, calibration, out / MODEL_FILE) if settings.int8 else None
+    _publish(calibration, assembly, settings, out)
     report = _report(raw, unseen, calibration, out)
-    return Trained(package_hash(out), calibration, report)
+    return Trained(package_hash(out), calibration, report, changed)
+
+
+def _photos(settings: TrainingSettings, assembly: Assembly) -> Samples | None:
+    if settings.photos is None:
+        return None
+    return photo_samples(load_manifest(settings.photos), settings.photos.parent, assembly, settings.names)
 
 
 def _rendered(
-    settings: TrainingSettings, count: int, seed: int, folder: Path, text: str, progress: Progress
+    settings: TrainingSettings, count: int, views: int, seed: int, folder: Path, text: str, progress: Progress
 ) -> Samples:
-    job = RenderJob(settings.cad, settings.unit, settings.names, SceneSettings(), seed)
+    job = RenderJob(settings.cad, settings.unit, settings.names, SceneSettings(), seed, views)
     return gathered(render_shards(job, count, folder, settings.processes, lambda done: progress(text, done, count)))
 
 
-def _publish(
-    network: PresenceNetwork, calibration: Calibration, assembly: Assembly, settings: TrainingSettings, folder: Path
-) -> None:
-    export(network, calibration.temperature, folder / MODEL_FILE)
+def _in_int8(samples: Samples, unseen: Samples, calibration: Calibration, model: Path) -> Share:
+    """Replaces the model by one in 8 bit where that judges alike; how many components it judges otherwise."""
+    quantised = model.with_suffix(".int8.onnx")
+    write_int8(model, samples, quantised)
+    own, limits = measured_views(unseen), [calibration.limit_uncertain, calibration.limit_defect]
+    outcomes = [
+        np.digitize(
+            joined_scores(1 - answers(file, unseen)[:, PRESENT], unseen, own, calibration.correlation)[0], limits
+        )
+        for file in (model, quantised)
+    ]
+    changed = Share(int(np.count_nonzero(outcomes[0] != outcomes[1])), len(outcomes[0]))
+    if changed.value <= MOST_CHANGED:
+        quantised.replace(model)
+    else:
+        quantised.unlink()
+    return changed
+
+
+def _publish(calibration: Calibration, assembly: Assembly, settings: TrainingSettings, folder: Path) -> None:
+    """Writes the card of the model that is there."""
     card = PresenceCard(
         part=folder.name,
         cad_sha256=assembly.sha256,
         components=settings.names,
+        correlation=calibration.correlation,
         limit_uncertain=calibration.limit_uncertain,
         limit_defect=calibration.limit_defect,
         least_visible=LEAST_VISIBLE,
@@ -113,7 +169,8 @@ def _publish(
 
 def _report(raw: NDArray[np.float64], unseen: Samples, calibration: Calibration, folder: Path) -> Path:
     """On the held-out samples by which nothing was set; `raw` (n, 3) logits of all of them."""
-    p = probabilities(raw[MEASURED], calibration.temperature)
-    crops = unseen.inputs[MEASURED, 0].astype(np.float32)
+    own = measured_views(unseen)
+    p = probabilities(raw[own], calibration.temperature)
+    crops = unseen.inputs[own, 0].astype(np.float32)
     pictures = list(((crops / LEVELS + 1) * 127.5).astype(np.uint8))
-    return write_report(evaluate(unseen.labels[MEASURED], p, CLASSES), folder / "report", folder.name, pictures)
+    return write_report(evaluate(unseen.labels[own], p, CLASSES), folder / "report", folder.name, pictures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -23,33 +23,38 @@ class Samples:
         inputs: (n, 8, 64, 64) int8, -127 to 127 for -1 to 1.
         labels: (n,) int64, 0 present, 1 missing, 2 wrong.
         components: (n,) int64, index of the component in the maker's names.
+        parts: (n,) int64, which part's view it is.
     """
 
     inputs: NDArray[np.int8]
     labels: NDArray[np.int64]
     components: NDArray[np.int64]
+    parts: NDArray[np.int64]
 
 
-def render_samples(maker: SceneMaker, count: int) -> Samples:
-    """The maker's next `count` samples."""
+def render_samples(maker: SceneMaker, count: int, views: int) -> Samples:
+    """The maker's next `count` samples, `views` of each part."""
     inputs = np.zeros((count, CHANNELS, SIZE_PX, SIZE_PX), np.int8)
     labels, components = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for i in range(count):
-        sample = maker.sample()
-        inputs[i] = np.rint(network_input(sample.grey, sample.expected.channels) * LEVELS)
-        labels[i], components[i] = sample.label, maker.names.index(sample.component)
-    return Samples(inputs, labels, components)
+    rest = count
+    while rest:
+        for sample in maker.views(min(views, rest)):
+            i = count - rest
+            inputs[i] = np.rint(network_input(sample.grey, sample.expected.channels) * LEVELS)
+            labels[i], components[i] = sample.label, maker.names.index(sample.component)
+            rest -= 1
+    return Samples(inputs, labels, components, np.arange(count) // views)
 
 
 def save_samples(samples: Samples, path: Path) -> None:
     """Writes one .npz."""
-    np.savez(path, inputs=samples.inputs, labels=samples.labels, components=samples.components)
+    np.savez(path, **{field.name: getattr(samples, field.name) for field in fields(Samples)})
 
 
 def load_samples(path: Path) -> Samples:
     """Reads what `save_samples` wrote."""
     with np.load(path) as store:
-        return Samples(store["inputs"], store["labels"], store["components"])
+        return Samples(**{field.name: store[field.name] for field in fields(Samples)})
 
 
 def printed(inputs: NDArray[np.float32], share: float, rng: np.random.Generator) -> None:

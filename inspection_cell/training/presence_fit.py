@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inspection_cell.core.joined import joined_score
 from inspection_cell.presence.calibration import fit_temperature, probabilities
-from inspection_cell.presence.conformal import reject_limit
+from inspection_cell.presence.combine import ComponentViews, fit_correlation
+from inspection_cell.presence.conformal import present_limit, reject_limit
 from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
@@ -22,19 +24,22 @@ BATCH = 64
 PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 PRINT_SHARE = 0.3
-HELD_BACK, REJECTED = 0.015, 0.01
-"""Of good components, so many renderings may be over the limit, and so many taken as a defect. Renderings are harder
-than a cell's pictures, which have one light and one pose's error for a whole part."""
-LEAST_UNCERTAIN, LEAST_DEFECT = 0.5, 0.8
-MEASURED = slice(2, None, 3)
-"""Of the held-out samples, those by which nothing was set."""
+TUNING_RATE, TUNING_STEPS, PHOTO_SHARE = 3e-4, 300, 0.25
+"""Photographs come last: a quarter of each batch, so that what the renderings taught is kept."""
+HELD_BACK, REJECTED = 0.01, 0.002
+"""Of good components, so many may be over the limit, and so many taken as a defect."""
+ACCEPTED = 0.001
+"""Of missing components, so many may be under the limit."""
+SHARES = 3
+"""Of the held-out parts: one sets the temperature and the correlation, one the limits, one measures."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature, limits of the score 1 - p(present), and what they do on renderings not used to set them."""
+    """Temperature, the views' correlation, limits of the joined score, and what they do on other renderings."""
 
     temperature: float
+    correlation: float
     limit_uncertain: float
     limit_defect: float
     held_out: dict[str, float]
@@ -82,6 +87,31 @@ def fit(
         if checkpoint is not None:
             _save(checkpoint, epoch + 1, parts)
     return network.eval()
+
+
+def tune(
+    network: PresenceNetwork,
+    samples: Samples,
+    photos: Samples,
+    settings: FitSettings,
+    progress: Callable[[int, int, float], None] = lambda done, of, loss: None,
+) -> None:
+    """Goes on training with photographs among the renderings; a few photographs will do."""
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    rng = np.random.default_rng((settings.seed, TUNING_STEPS))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=TUNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, TUNING_STEPS)
+    network.train()
+    of_photos = round(PHOTO_SHARE * BATCH)
+    for step in range(TUNING_STEPS):
+        drawn = rng.integers(len(photos.labels), size=of_photos)
+        rest = np.sort(rng.integers(len(samples.labels), size=BATCH - of_photos))
+        inputs = np.concatenate([photos.inputs[drawn], samples.inputs[rest]])
+        loss = _step(network, optimiser, inputs, np.concatenate([photos.labels[drawn], samples.labels[rest]]), rng)
+        schedule.step()
+        progress(step + 1, TUNING_STEPS, loss)
+    network.eval()
 
 
 def _step(
@@ -132,32 +162,71 @@ def logits(network: PresenceNetwork, samples: Samples) -> NDArray[np.float64]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def calibrate(raw: NDArray[np.float64], labels: NDArray[np.int64]) -> Calibration:
-    """Temperature, limits and figures, each by a third of the samples.
+def calibrate(raw: NDArray[np.float64], samples: Samples) -> Calibration:
+    """Temperature, correlation, limits and figures, by different parts.
 
     Args:
-        raw: (n, 3) logits of held-out renderings.
+        raw: (n, 3) logits of held-out renderings, `samples`, with several views of each part.
 
     Raises:
         ValueError: hardly any samples.
     """
-    thirds = [slice(start, None, 3) for start in range(2)]
-    temperature = fit_temperature(raw[thirds[0]], labels[thirds[0]])
+    sets_scale, sets_limits, measured = (samples.parts % SHARES == k for k in range(SHARES))
+    temperature = fit_temperature(raw[sets_scale], samples.labels[sets_scale])
     score = 1.0 - probabilities(raw, temperature)[:, PRESENT]
-    present = score[thirds[1]][labels[thirds[1]] == PRESENT]
-    least = 1 / (len(present) + 1)  # the rarest that so many samples can tell
-    uncertain = max(LEAST_UNCERTAIN, reject_limit(present, max(HELD_BACK, least)).limit)
-    defect = max(LEAST_DEFECT, uncertain, reject_limit(present, max(REJECTED, least)).limit)
-    figures = _figures(raw[MEASURED], score[MEASURED], labels[MEASURED], uncertain, defect)
-    return Calibration(temperature, uncertain, defect, figures)
+    correlation = _correlation(score[sets_scale], samples.labels[sets_scale], samples.parts[sets_scale])
+    good, missing, _ = _joined(score, samples, sets_limits, correlation)
+    accepts, holds, rejects = (
+        rule(values, max(alpha, 1 / (len(values) + 1))).limit  # the rarest that so many can tell
+        for rule, values, alpha in (
+            (present_limit, missing, ACCEPTED),
+            (reject_limit, good, HELD_BACK),
+            (reject_limit, good, REJECTED),
+        )
+    )
+    uncertain = min(accepts, holds)
+    found = Calibration(temperature, correlation, uncertain, max(uncertain, rejects), {})
+    return replace(found, held_out=_figures(raw, score, samples, measured, found))
+
+
+def measured_views(samples: Samples) -> NDArray[np.bool_]:
+    """(n,) those by which `calibrate` set nothing."""
+    return np.asarray(samples.parts % SHARES == SHARES - 1)
+
+
+def _correlation(score: NDArray[np.float64], labels: NDArray[np.int64], parts: NDArray[np.int64]) -> float:
+    _, first, component = np.unique(parts, return_index=True, return_inverse=True)
+    views = ComponentViews(np.stack([1 - score, score], axis=1), np.ones(len(score)), component)
+    return fit_correlation(views, (labels[first] != PRESENT).astype(np.int64))
+
+
+def joined_scores(
+    score: NDArray[np.float64], samples: Samples, chosen: NDArray[np.bool_], correlation: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The joined score and the label of each part among the chosen views; `score` (n,) of all views."""
+    parts, first, number = np.unique(samples.parts[chosen], return_index=True, return_inverse=True)
+    of_part: list[list[float]] = [[] for _ in parts]
+    for part, value in zip(number.tolist(), score[chosen].tolist(), strict=True):
+        of_part[part].append(value)
+    return np.array([joined_score(values, correlation) for values in of_part]), samples.labels[chosen][first]
+
+
+def _joined(
+    score: NDArray[np.float64], samples: Samples, chosen: NDArray[np.bool_], correlation: float
+) -> list[NDArray[np.float64]]:
+    """The joined scores of the chosen parts: those that are present, missing, wrong."""
+    joined, labels = joined_scores(score, samples, chosen, correlation)
+    return [joined[labels == label] for label in (PRESENT, MISSING, WRONG)]
 
 
 def _figures(
-    raw: NDArray[np.float64], score: NDArray[np.float64], labels: NDArray[np.int64], uncertain: float, defect: float
+    raw: NDArray[np.float64], score: NDArray[np.float64], samples: Samples, measured: NDArray[np.bool_], by: Calibration
 ) -> dict[str, float]:
-    figures = {"samples": float(len(labels)), "accuracy": float(np.mean(raw.argmax(axis=1) == labels))}
-    for name, label in (("present", PRESENT), ("missing", MISSING), ("wrong", WRONG)):
-        of = score[labels == label]
-        figures[f"{name}_over_uncertain"] = float(np.mean(of > uncertain))
-        figures[f"{name}_over_defect"] = float(np.mean(of > defect))
+    right = raw[measured].argmax(axis=1) == samples.labels[measured]
+    joined = _joined(score, samples, measured, by.correlation)
+    figures = {"views": float(len(right)), "accuracy": float(np.mean(right))}
+    for name, of in zip(("present", "missing", "wrong"), joined, strict=True):
+        figures[f"{name}_parts"] = float(len(of))
+        figures[f"{name}_over_uncertain"] = float(np.mean(of > by.limit_uncertain))
+        figures[f"{name}_over_defect"] = float(np.mean(of > by.limit_defect))
     return figures

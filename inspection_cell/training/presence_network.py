@@ -10,35 +10,11 @@ from torch import Tensor, nn
 
 from inspection_cell.presence.expectation import CHANNELS, SIZE_PX
 from inspection_cell.training.onnx_export import export_classifier
+from inspection_cell.training.residual import halving_block
 
 WIDTHS = (32, 64, 128, 192)
 CLASSES = 3
 EDGE_CHANNELS = 6
-
-
-class _Residual(nn.Module):
-    """Adds to its input what two convolutions make of it; at first nothing (K. He et al., "Deep residual learning")."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.change = nn.Sequential(*_convolution(channels, channels, 1), *_convolution(channels, channels, 1)[:2])
-        nn.init.zeros_(self.change[-1].weight)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return torch.relu(values + self.change(values))
-
-
-def _convolution(inside: int, outside: int, stride: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
-        nn.BatchNorm2d(outside),
-        nn.ReLU(inplace=True),
-    ]
-
-
-def _block(inside: int, outside: int) -> nn.Sequential:
-    """Half as many pixels a side."""
-    return nn.Sequential(*_convolution(inside, outside, 2), _Residual(outside))
 
 
 def _steepness(planes: Tensor) -> Tensor:
@@ -70,7 +46,7 @@ class PresenceNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         channels = (CHANNELS + EDGE_CHANNELS, *WIDTHS)
-        self.body = nn.Sequential(*(_block(a, b) for a, b in pairwise(channels)))
+        self.body = nn.Sequential(*(halving_block(a, b) for a, b in pairwise(channels)))
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * 16, 128), nn.ReLU(), nn.Linear(128, CLASSES)
         )

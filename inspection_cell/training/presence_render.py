@@ -27,6 +27,7 @@ class RenderJob:
 
     Attributes:
         unit: of a mesh, None for metres and STEP.
+        views: of each part, one after the other.
     """
 
     cad: Path
@@ -34,6 +35,7 @@ class RenderJob:
     names: tuple[str, ...]
     settings: SceneSettings
     seed: int
+    views: int = 1
 
 
 def render_shards(
@@ -77,6 +79,7 @@ def gathered(files: Sequence[Path]) -> Samples:
         np.concatenate([p.inputs for p in parts]),
         np.concatenate([p.labels for p in parts]),
         np.concatenate([p.components for p in parts]),
+        np.concatenate([k * SHARD + p.parts for k, p in enumerate(parts)]),
     )
 
 
@@ -89,7 +92,7 @@ def _render(job: RenderJob, number: int, path: Path) -> None:
     assembly = load_assembly(job.cad, job.unit)
     maker = SceneMaker(assembly, list(job.names), job.settings, (job.seed, number))
     unfinished = path.with_suffix(".part.npz")
-    save_samples(render_samples(maker, SHARD), unfinished)
+    save_samples(render_samples(maker, SHARD, job.views), unfinished)
     unfinished.replace(path)
 
 
@@ -99,6 +102,7 @@ def _same_job(job: RenderJob, assembly: Assembly, folder: Path) -> None:
         "cad_sha256": assembly.sha256,
         "components": list(job.names),
         "seed": job.seed,
+        "views": job.views,
         "settings": asdict(job.settings),
     }
     text = json.dumps(told, indent=2, sort_keys=True) + "\n"

@@ -20,6 +20,8 @@ from inspection_cell.training.presence_wrong import SEPARATOR, with_wrong_ones
 
 PRESENT, MISSING, WRONG = 0, 1, 2
 SUPERSAMPLE = 2
+TRIES = 12
+"""Directions that are tried for a view of one part, before another part is taken."""
 LEAST_VISIBLE = 0.35
 LEAST_AREA_PX = 150.0
 LEAST_CHANGE = 0.2
@@ -74,6 +76,26 @@ class Sample:
     component: str
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What is the same in all views of a part.
+
+    Attributes:
+        error: (6,) of the aligned pose. known: those of the occluders that the cell knows of.
+        hidden: what is not there. moved: how the rest sits. seed: of light, surfaces and exposure.
+    """
+
+    label: int
+    component: str
+    wrong: str
+    error: NDArray[np.float64]
+    occluders: list[Component]
+    known: list[Component]
+    hidden: list[str]
+    moved: dict[str, Pose]
+    seed: int
+
+
 class SceneMaker:
     """Makes samples of one assembly; the same seed gives the same sequence."""
 
@@ -89,26 +111,29 @@ class SceneMaker:
         self._wrong_names = [n for n in self.all.names if SEPARATOR in n]
         self.camera = CameraModel.pinhole(1600, 1200, 4000.0)
 
-    def sample(self) -> Sample:
-        """The next sample; the classes come equally often."""
+    def views(self, count: int) -> list[Sample]:
+        """`count` views of one component of the next part; the classes come equally often.
+
+        Light, surfaces, seat, neighbours, what stands in the way, exposure and the pose's error are the part's: its
+        views err together, as a cell's do.
+        """
         label = int(self.rng.integers(3))
         while True:
-            made = self._try(label)
-            if made is not None:
-                return made
+            part = self._part(label)
+            views: list[Sample] = []
+            for _ in range(TRIES * count):
+                view = self._view(part)
+                views += [view] if view else []
+                if len(views) == count:
+                    return views
 
-    def _try(self, label: int) -> Sample | None:
+    def _part(self, label: int) -> _Part:
         rng = self.rng
         name = self.names[rng.integers(len(self.names))]
-        T_true = self._pose()
         wide = 2.5 if rng.random() < 0.2 else 1.0
         error = rng.normal(size=6) * wide * ([self.settings.pose_m] * 3 + [self.settings.pose_rad] * 3)
-        T_aligned = perturb(T_true, error)
         occluders = self._occluders()
         known = occluders if rng.random() < 0.7 else []
-        expected = self._expectation(name, T_aligned, known)
-        if expected is None or expected.visible < LEAST_VISIBLE or expected.area_px < LEAST_AREA_PX:
-            return None
         wrong = f"{name}{SEPARATOR}{rng.integers(self.settings.wrong_each)}"
         hidden = [n for n in self._wrong_names if n != wrong or label != WRONG]
         if label != PRESENT:
@@ -116,10 +141,17 @@ class SceneMaker:
         # Neighbours may be missing too: the answer is about this component only.
         hidden += [n for n in self.names if n != name and rng.random() < 0.06]
         moved = {n: self._seat(n) for n in (*self.names, wrong)}
-        if label == WRONG and not self._looks_different(name, wrong, T_true, expected):
+        return _Part(label, name, wrong, error, occluders, known, hidden, moved, int(rng.integers(2**62)))
+
+    def _view(self, part: _Part) -> Sample | None:
+        """From a random direction; None where too little is seen of the component, or of what is wrong with it."""
+        T_true = self._pose()
+        expected = self._expectation(part.component, perturb(T_true, part.error), part.known)
+        if expected is None or expected.visible < LEAST_VISIBLE or expected.area_px < LEAST_AREA_PX:
             return None
-        grey = self._picture(T_true, expected, hidden, occluders, moved)
-        return Sample(grey, expected, label, name)
+        if part.label == WRONG and not self._looks_different(part.component, part.wrong, T_true, expected):
+            return None
+        return Sample(self._picture(T_true, expected, part), expected, part.label, part.component)
 
     def _pose(self) -> Pose:
         """T_camera_part from above or below, the part somewhere near the middle of the image."""
@@ -180,19 +212,19 @@ class SceneMaker:
         changed = np.count_nonzero(turned | edge)
         return bool(changed > LEAST_CHANGE * np.count_nonzero(expected.mask))
 
-    def _picture(
-        self, T: Pose, expected: Expectation, hidden: list[str], occluders: list[Component], moved: dict[str, Pose]
-    ) -> NDArray[np.float32]:
+    def _picture(self, T: Pose, expected: Expectation, part: _Part) -> NDArray[np.float32]:
         size = SIZE_PX * SUPERSAMPLE
         crop = crop_camera(self.camera, expected.box, size)
-        light, covered = self.renderer.shade(T, crop, self._shading(T), hidden, occluders, moved)
-        buffers = self.renderer.render(T, crop, hidden, occluders, moved)
+        of_part = np.random.default_rng(part.seed)
+        shading = self._shading(of_part, T)
+        light, covered = self.renderer.shade(T, crop, shading, part.hidden, part.occluders, part.moved)
+        buffers = self.renderer.render(T, crop, part.hidden, part.occluders, part.moved)
         light = light * self._print(buffers.ids) * self._dimming(buffers.depth)
-        picture = np.where(covered, light, self._background(size))
-        return self._sensor(picture)
+        return self._sensor(np.where(covered, light, self._background(size)), of_part)
 
-    def _shading(self, T: Pose) -> Shading:
-        rng, distance = self.rng, float(np.linalg.norm(T[:3, 3]))
+    def _shading(self, rng: np.random.Generator, T: Pose) -> Shading:
+        """Lights and materials; the lights are the camera's, as far off as the part is."""
+        distance = float(np.linalg.norm(T[:3, 3]))
         lights = []
         for _ in range(rng.integers(1, 6)):
             side = rng.normal(size=3) * distance * rng.uniform(0.1, 1.2)
@@ -201,24 +233,12 @@ class SceneMaker:
                     (side[0], side[1], -abs(side[2]) * 0.3 + distance * rng.uniform(-0.1, 0.5)), rng.uniform(0.1, 0.7)
                 )
             )
-        base = self._material()
-        materials = {name: self._material() if rng.random() < 0.7 else base for name in self.right.names}
+        base = _material(rng)
+        materials = {name: _material(rng) if rng.random() < 0.7 else base for name in self.right.names}
         shared = {name: materials[name.split(SEPARATOR)[0]] for name in self.all.names}
-        shared["occluder"] = self._material()
+        shared["occluder"] = _material(rng)
         sky = rng.normal(size=3) * rng.uniform(0, 0.4)
         return Shading(tuple(lights), rng.uniform(0.05, 0.6), (sky[0], sky[1], sky[2]), shared)
-
-    def _material(self) -> Material:
-        rng = self.rng
-        metal = rng.random() < 0.35
-        return Material(
-            albedo=rng.uniform(0.03, 0.4) if metal else rng.uniform(0.05, 0.9),
-            specular=rng.uniform(0.2, 1.2) if metal else rng.uniform(0.0, 0.4),
-            shininess=float(np.exp(rng.uniform(np.log(4), np.log(80)))),
-            mirror=rng.uniform(0.3, 1.0) if metal else rng.uniform(0.0, 0.15),
-            texture=rng.uniform(0, 0.25) if rng.random() < 0.5 else 0.0,
-            texture_per_m=float(np.exp(rng.uniform(np.log(300), np.log(6000)))),
-        )
 
     def _print(self, ids: NDArray[np.int32]) -> NDArray[np.float32]:
         """Sometimes strokes of another tone on one component, as print or wear."""
@@ -255,12 +275,24 @@ class SceneMaker:
         coarse = rng.uniform(0, rng.uniform(0.05, 1.0), (cells, cells)).astype(np.float32)
         return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
-    def _sensor(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _sensor(self, picture: NDArray[np.float32], of_part: np.random.Generator) -> NDArray[np.float32]:
         """Exposure, blur, sampling, a tone curve, noise and 8 bits."""
-        rng = self.rng
-        sharp = cv2.GaussianBlur(picture, (0, 0), SUPERSAMPLE * rng.uniform(0.2, 1.0))
+        sharp = cv2.GaussianBlur(picture, (0, 0), SUPERSAMPLE * of_part.uniform(0.2, 1.0))
         small = cv2.resize(sharp, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
-        level = np.percentile(small, rng.uniform(70, 99))
-        exposed = np.clip(small / max(float(level), 1e-3) * rng.uniform(0.25, 1.1), 0.0, 1.0) ** rng.uniform(0.6, 1.3)
-        noisy = exposed * 255.0 + rng.normal(0, rng.uniform(0.3, 4.0), small.shape)
+        level = np.percentile(small, of_part.uniform(70, 99))
+        exposed = np.clip(small / max(float(level), 1e-3) * of_part.uniform(0.25, 1.1), 0.0, 1.0)
+        toned = exposed ** of_part.uniform(0.6, 1.3)
+        noisy = toned * 255.0 + self.rng.normal(0, of_part.uniform(0.3, 4.0), small.shape)
         return np.rint(np.clip(noisy, 0, 255)).astype(np.float32)
+
+
+def _material(rng: np.random.Generator) -> Material:
+    metal = rng.random() < 0.35
+    return Material(
+        albedo=rng.uniform(0.03, 0.4) if metal else rng.uniform(0.05, 0.9),
+        specular=rng.uniform(0.2, 1.2) if metal else rng.uniform(0.0, 0.4),
+        shininess=float(np.exp(rng.uniform(np.log(4), np.log(80)))),
+        mirror=rng.uniform(0.3, 1.0) if metal else rng.uniform(0.0, 0.15),
+        texture=rng.uniform(0, 0.25) if rng.random() < 0.5 else 0.0,
+        texture_per_m=float(np.exp(rng.uniform(np.log(300), np.log(6000)))),
+    )

@@ -74,7 +74,7 @@ def make_plan(**rule: object) -> InspectionPlan:
         stamp_ns=1_767_323_045_000_000_000,
         views=make_views(),
         checks=make_checks(),
-        rule=PartRule(**{"anomaly_views": 2, "presence_views": 1, "presence_min_judged": {"clip": 2}, **rule}),
+        rule=PartRule(**{"anomaly_views": 2, "presence_min_judged": {"clip": 2}, **rule}),
         deadline_s=60.0,
     )
 

@@ -88,12 +88,24 @@ def test_what_is_no_probability_or_temperature_is_refused() -> None:
             probabilities(LOGITS, temperature)
 
 
-def test_training_sets_its_temperature_and_limits_by_it() -> None:
+def test_training_sets_its_temperature_correlation_and_limits_by_it() -> None:
     pytest.importorskip("torch")
+    from inspection_cell.training.presence_data import Samples
     from inspection_cell.training.presence_fit import calibrate
 
-    logits, labels = drawn(4000, 5)
-    found = calibrate(2 * logits, labels)
-    assert found.temperature == pytest.approx(2, rel=0.15)
-    assert 0.5 <= found.limit_uncertain <= found.limit_defect < 1
-    assert found.held_out["present_over_uncertain"] == pytest.approx(0.015, abs=0.02)
+    views = 4
+    of_parts, labels = drawn(4000, 5)
+    own, _ = drawn(4000 * views, 6)
+    # Half of what a view says is the part's: two views of one part err together.
+    logits = np.repeat(of_parts, views, axis=0) + 0.5 * (own - own.mean(axis=0))
+    count = len(logits)
+    samples = Samples(
+        np.zeros((count, 0), np.int8), labels.repeat(views), np.zeros(count, int), np.arange(count) // views
+    )
+    found = calibrate(2 * logits, samples)
+    assert 1.5 < found.temperature < 5
+    assert 0.1 < found.correlation <= 1
+    assert 0 < found.limit_uncertain <= found.limit_defect < 1
+    assert found.held_out["missing_over_uncertain"] > 0.98
+    single = probabilities(2 * logits, found.temperature)[:, 0]
+    assert found.held_out["present_over_uncertain"] <= np.mean(1 - single[samples.labels == 0] > found.limit_uncertain)

@@ -71,7 +71,7 @@ def test_scenes_are_repeatable_and_show_all_classes() -> None:
     first, again = (SceneMaker(assembly, names, settings, 7) for _ in range(2))
     labels = set()
     for _ in range(8):
-        a, b = first.sample(), again.sample()
+        (a,), (b,) = first.views(1), again.views(1)
         assert a.label == b.label and a.component == b.component and np.array_equal(a.grey, b.grey)
         assert a.grey.min() >= 0 and a.grey.max() <= 255 and a.expected.visible >= 0.35
         labels.add(a.label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import onnxruntime  # noqa: E402
 from inspection_cell.training.classifier_fit import (  # noqa: E402
     AutoencoderSettings,
     ClassifierSettings,
+    Validation,
     bootstrapped,
     fit_autoencoder,
     fit_classifier,
@@ -75,16 +78,34 @@ def test_losses_of_single_pictures_are_told() -> None:
     assert np.all(told[0] > 0)
 
 
+def test_what_did_best_on_the_validation_set_is_kept() -> None:
+    classifier = Classifier(small_encoder(SIZE), 2)
+    unseen, drawn = bars(60, 99), []
+
+    def then_nonsense() -> Iterator[Batch]:
+        for k in range(80):
+            batch = bars(32, k)
+            # From the 30th batch on the labels are upside down.
+            drawn.append(k)
+            yield batch if k < 30 else replace(batch, labels=1 - batch.labels)
+
+    validation = Validation(unseen.images, unseen.labels, every=10, patience=2)
+    fit_classifier(classifier, then_nonsense(), 80, ClassifierSettings(), validation=validation)
+    assert (logits_of(classifier, unseen.images).argmax(axis=1) == unseen.labels).mean() > 0.9
+    assert len(drawn) < 80
+
+
 @pytest.mark.parametrize("trained", [0, 1])
 def test_frozen_blocks_stay_as_they_are(trained: int) -> None:
     classifier = Classifier(small_encoder(SIZE), 2)
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     fit_classifier(classifier, [bars(16, k) for k in range(3)], 3, ClassifierSettings(trained_blocks=trained))
     changed = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
-    kept = tuple(f"encoder.blocks.{k}." for k in range(4 - trained)) + (("encoder.neck",) if trained == 0 else ())
+    blocks = len(classifier.encoder.blocks)
+    kept = tuple(f"encoder.blocks.{k}." for k in range(blocks - trained)) + (("encoder.neck",) if trained == 0 else ())
     assert not [name for name in changed if name.startswith(kept)]
     assert "head.weight" in changed
-    assert any(name.startswith("encoder.blocks.3") for name in changed) == bool(trained)
+    assert any(name.startswith(f"encoder.blocks.{blocks - 1}") for name in changed) == bool(trained)
 
 
 def test_the_autoencoder_learns_to_show_the_part_alone() -> None:
