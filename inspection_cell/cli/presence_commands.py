@@ -15,7 +15,7 @@ from inspection_cell.cad.alike import groups_of_alike
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cli.commissioning import progress_bar
-from inspection_cell.presence.classify import PresenceModel
+from inspection_cell.presence.classify import CLASSES, PresenceModel
 from inspection_cell.training.needs_torch import load_torch
 from inspection_cell.training.presence_scenes import judged_names
 from inspection_cell.training.synth.appearance import AppearanceRanges, ShadingModel
@@ -24,6 +24,8 @@ from inspection_cell.training.synth.scene import SceneRanges
 from inspection_cell.training.synth.stream import PictureSettings, Subject
 
 UNITS = ("m", "mm", "inch")
+EXPLAINED = 6
+"""Of the worst errors."""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -143,31 +145,32 @@ def synth_command(arguments: argparse.Namespace) -> int:
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Judges the pictures and writes the report."""
     from inspection_cell.presence.evaluation import evaluate
-    from inspection_cell.presence.judge_manifest import asked, judge_manifest
+    from inspection_cell.presence.judge_manifest import LABELS, asked, explained, joined_by_part, judge_manifest
     from inspection_cell.presence.manifest import load_manifest
-    from inspection_cell.presence.report import overall_table, write_report
+    from inspection_cell.presence.report import overall_table, worst_errors, write_report
 
     model = PresenceModel.load(arguments.model, None)
     pictures = [p for p in load_manifest(arguments.manifest) if p.component in model.card.components]
     if not pictures:
         known = ", ".join(model.card.components)
         raise ValueError(f"{arguments.manifest}: shows no component of {arguments.model}, which knows {known}")
+    folder, card = arguments.manifest.parent, model.card
     with GeometryRenderer(load_assembly(arguments.cad, arguments.unit)) as renderer, progress_bar() as bar:
         task = bar.add_task("judging", total=len(pictures))
-        judged = judge_manifest(
-            model, renderer, pictures, arguments.manifest.parent, lambda done: bar.update(task, completed=done)
-        )
+        judged = judge_manifest(model, renderer, pictures, folder, lambda done: bar.update(task, completed=done))
+        labels, p, names = asked(judged)
+        found = evaluate(labels, p, names)
+        worst = [judged.pictures[number] for number in worst_errors(found)[:EXPLAINED]]
+        why = [explained(model, renderer, picture, folder) for picture in worst]
     for text in judged.refused[:10]:
         print(f"not judged: {text}")
     print(f"{len(judged.labels)} of {len(pictures)} pictures were judged")
-    labels, p, names = asked(judged)
-    found = evaluate(labels, p, names)
     for name, value in overall_table(found)[1:]:
         print(f"{name}: {value}".replace("\n", ", "))
-    score = 1 - p[:, 0]
-    for label, name in enumerate(names):
-        of = score[labels == label]
-        over = np.mean(of > model.card.limit_uncertain)
-        print(f"{name}: {over:.1%} of {len(of)} over the limit, {np.mean(of > model.card.limit_defect):.1%} a defect")
-    print(f"look at {write_report(found, arguments.out, arguments.model.name, judged.crops)}")
+    scores, truth = joined_by_part(judged, card.correlation)
+    for name in CLASSES:
+        if (of := scores[truth == LABELS[name]]).size:
+            over, defect = np.mean(of > card.limit_uncertain), np.mean(of > card.limit_defect)
+            print(f"{name}: {over:.1%} of {len(of)} components over the limit, {defect:.1%} a defect")
+    print(f"look at {write_report(found, arguments.out, arguments.model.name, judged.crops, why)}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.cad.render import GeometryRenderer
+from inspection_cell.core.joined import joined_score
 from inspection_cell.presence.classify import CLASSES, PresenceModel
 from inspection_cell.presence.expectation import image_crop
 from inspection_cell.presence.manifest import ManifestError, Picture
@@ -76,6 +78,25 @@ def judge_manifest(
         np.array(visible, float),
         tuple(refused),
     )
+
+
+def joined_by_part(judged: Judged, correlation: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The joined score 1 - p(present) and the label of each component of each part, as the cell decides by.
+
+    A picture that names no part is the only one of its part.
+    """
+    groups: dict[tuple[str, str, str | int], list[int]] = defaultdict(list)
+    for number, picture in enumerate(judged.pictures):
+        groups[(picture.component, picture.label, picture.part or number)].append(number)
+    scores = [joined_score((1 - judged.p[own, 0]).tolist(), correlation) for own in groups.values()]
+    return np.array(scores), judged.labels[[own[0] for own in groups.values()]]
+
+
+def explained(model: PresenceModel, renderer: GeometryRenderer, picture: Picture, folder: Path) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) RGB of why a picture that could be judged was judged so."""
+    image = read_picture(folder / picture.image, picture)
+    camera, pose = picture.camera.camera(), picture.pose()
+    return model.explain(model.judge(image, camera, renderer, pose, NO_COVARIANCE, picture.component))
 
 
 def asked(judged: Judged) -> tuple[NDArray[np.int64], NDArray[np.float64], tuple[str, ...]]:

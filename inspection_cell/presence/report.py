@@ -10,6 +10,7 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -35,13 +36,18 @@ _EXPLAINED = (
 
 
 def write_report(
-    evaluation: Evaluation, folder: Path, title: str, thumbnails: Sequence[NDArray[np.uint8]] | None = None
+    evaluation: Evaluation,
+    folder: Path,
+    title: str,
+    thumbnails: Sequence[NDArray[np.uint8]] | None = None,
+    explained: Sequence[NDArray[np.uint8]] = (),
 ) -> Path:
     """Writes the page, with its pictures inside it; returns its path.
 
     Args:
         thumbnails: what the classifier was shown, sample by sample: (h, w) grey or (h, w, 3) RGB; None leaves the worst
             errors out.
+        explained: pictures (h, w, 3) RGB of why some of the worst errors were made.
 
     Raises:
         ValueError: another number of thumbnails than samples, or one that is no image.
@@ -63,6 +69,8 @@ def write_report(
     ]
     if thumbnails is not None:
         body += ["<h2>The worst errors</h2>", _worst_section(evaluation, thumbnails)]
+    if explained:
+        body += ["<h2>Why</h2>", *(html_figure(_png(picture), "") for picture in explained)]
     body.append(f'<p class="small">Written {datetime.now().astimezone().isoformat(" ", "seconds")}.</p>')
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / PAGE
@@ -195,4 +203,12 @@ def _embedded(figure: Figure, caption: str) -> str:
     """The figure as a PNG inside the page: one file to send around."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=130)
-    return html_figure("data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii"), caption)
+    return html_figure(_address(data.getvalue()), caption)
+
+
+def _png(picture: NDArray[np.uint8]) -> str:
+    return _address(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -78,15 +78,16 @@ def test_what_is_missing_is_told_from_what_is_there(tmp_path: Path, capsys: pyte
                 light, _ = renderer.shade(pose, CAMERA, shading, hidden)
                 name = f"{label}{number}.png"
                 cv2.imwrite(str(tmp_path / name), np.clip(light * 200, 0, 255).astype(np.uint8))
-                lines.append(a_line(image=name, label=label, T_camera_part_aligned=pose.tolist()))
+                part = f"part {number // 3}"
+                lines.append(a_line(image=name, label=label, part=part, T_camera_part_aligned=pose.tolist()))
     command = ["evaluate-presence", str(MODEL), str(written(tmp_path, *lines)), "--cad", str(CAD)]
     with pytest.raises(SystemExit) as ended:
         main([*command, "--out", str(tmp_path / "report")])
     said = capsys.readouterr().out
     assert ended.value.code == 0, said
     assert "12 of 12 pictures were judged" in said
-    assert "missing: 100.0% of 6 over the limit" in said
-    assert "present: 0.0% of 6 over the limit" in said
+    assert "missing: 100.0% of 2 components over the limit" in said
+    assert "present: 0.0% of 2 components over the limit" in said
     assert (tmp_path / "report" / "index.html").is_file()
     # All that is not present is missing or wrong: with the other label they are asked the same.
     renamed = [{**line, "label": "wrong"} if line["label"] == "missing" else line for line in lines]
@@ -94,7 +95,7 @@ def test_what_is_missing_is_told_from_what_is_there(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit) as again:
         main([*command, "--out", str(tmp_path / "report")])
     assert again.value.code == 0
-    assert "wrong: 100.0% of 6 over the limit" in capsys.readouterr().out
+    assert "wrong: 100.0% of 2 components over the limit" in capsys.readouterr().out
     command[2] = str(written(tmp_path, *[line for line in lines if line["label"] == "present"]))
     with pytest.raises(SystemExit) as alone:
         main([*command, "--out", str(tmp_path / "report")])
