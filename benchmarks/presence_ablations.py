@@ -55,6 +55,7 @@ from inspection_cell.training.classifier_fit import (  # noqa: E402
     logits_of,
 )
 from inspection_cell.training.classifier_networks import Classifier, Decoder, Encoder, small_encoder  # noqa: E402
+from inspection_cell.training.device import training_device  # noqa: E402
 from inspection_cell.training.synth.appearance import AppearanceRanges, ShadingModel  # noqa: E402
 from inspection_cell.training.synth.scene import SceneRanges  # noqa: E402
 from inspection_cell.training.synth.stream import Batch, PictureSettings, Stream  # noqa: E402
@@ -94,7 +95,7 @@ class Bench:
         path = self.data / f"{hashlib.sha256(told).hexdigest()[:16]}.pt"
         if not path.is_file():
             torch.save(make(), path)
-        weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location=training_device(), weights_only=True)
         return weights
 
 
@@ -103,7 +104,7 @@ def autoencoder(bench: Bench, shading: ShadingModel, distractors: int) -> dict[s
 
     def make() -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
-        encoder, decoder = small_encoder(SIZE), Decoder(TARGET)
+        encoder, decoder = (n.to(training_device()) for n in (small_encoder(SIZE), Decoder(TARGET)))
         samples = bench.pictures(shading, distractors)
         count = bench.autoencoder_steps
         given = batches(samples, count, BATCH, 0)
@@ -138,7 +139,7 @@ def beginning(classes: int, weights: dict[str, torch.Tensor] | None) -> Classifi
     encoder: Encoder = small_encoder(SIZE)
     if weights is not None:
         encoder.load_state_dict(weights)
-    return Classifier(encoder, classes).to(memory_format=torch.channels_last)
+    return Classifier(encoder, classes).to(training_device(), memory_format=torch.channels_last)
 
 
 def streamed(bench: Bench, name: str, adaptive: bool) -> Classifier:

@@ -36,6 +36,7 @@ from inspection_cell.presence.evaluation import evaluate  # noqa: E402
 from inspection_cell.presence.report import write_report  # noqa: E402
 from inspection_cell.training.classifier_fit import ClassifierSettings, fit_classifier, logits_of  # noqa: E402
 from inspection_cell.training.classifier_networks import Classifier, small_encoder  # noqa: E402
+from inspection_cell.training.device import training_device  # noqa: E402
 from inspection_cell.training.synth.stream import PictureSettings, Subject  # noqa: E402
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "gearmotor"
@@ -99,7 +100,7 @@ def main() -> int:
     settings = PictureSettings((Subject(cad, load_assembly(cad, "mm").names[0], "mm"),), SIZE, seed=5)
     samples = drawn(settings, count, given.work, "drawing")
     began = time.monotonic()
-    classifier = Classifier(small_encoder(SIZE), 2).to(memory_format=torch.channels_last)
+    classifier = Classifier(small_encoder(SIZE), 2).to(training_device(), memory_format=torch.channels_last)
     learned_from = track(batches(samples, steps, BATCH, 1), "learning", steps)
     fit_classifier(classifier, learned_from, steps, ClassifierSettings())
     pictures, labels = crops(given.data)

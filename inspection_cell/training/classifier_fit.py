@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inspection_cell.training.classifier_networks import Classifier, Decoder, Encoder
+from inspection_cell.training.device import device_of
 from inspection_cell.training.synth.stream import Batch
 
 Progress = Callable[[int, float], None]
@@ -82,10 +83,11 @@ def fit_autoencoder(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _falling(count))
     encoder.train()
     decoder.train()
+    device = device_of(encoder)
     for number, batch in enumerate(batches):
-        wanted = torch.from_numpy(batch.targets[..., 1]).float()[:, None] / 255
-        with torch.autocast("cpu", torch.bfloat16):
-            made = decoder(encoder(pictures_of(batch.images)))
+        wanted = torch.from_numpy(batch.targets[..., 1]).to(device).float()[:, None] / 255
+        with torch.autocast(device.type, torch.bfloat16):
+            made = decoder(encoder(pictures_of(batch.images, device)))
         loss = bootstrapped((made.float() - wanted) ** 2, settings.bootstrap)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -119,15 +121,16 @@ def fit_classifier(
     loss_of = nn.CrossEntropyLoss(reduction="none", label_smoothing=settings.smoothing)
     best = _Best(validation) if validation is not None else None
     classifier.train()
+    device = device_of(classifier)
     for number, batch in enumerate(batches):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = classifier(pictures_of(batch.images))
-        losses = loss_of(logits.float(), torch.from_numpy(batch.labels))
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = classifier(pictures_of(batch.images, device))
+        losses = loss_of(logits.float(), torch.from_numpy(batch.labels).to(device))
         optimiser.zero_grad(set_to_none=True)
         losses.mean().backward()
         optimiser.step()
         schedule.step()
-        told(batch, losses.detach().double().numpy())
+        told(batch, losses.detach().double().cpu().numpy())
         progress(number, losses.mean().item())
         if best is not None and (number + 1) % best.validation.every == 0 and not best.better(classifier):
             break
@@ -159,14 +162,17 @@ class _Best:
 def logits_of(classifier: Classifier, images: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float64]:
     """(n, classes) for pictures (n, size, size, 3)."""
     classifier.eval()
+    device = device_of(classifier)
     with torch.inference_mode():
-        parts = [classifier(pictures_of(images[k : k + batch])).numpy() for k in range(0, len(images), batch)]
+        parts = [
+            classifier(pictures_of(images[k : k + batch], device)).cpu().numpy() for k in range(0, len(images), batch)
+        ]
     return np.concatenate(parts).astype(np.float64)
 
 
-def pictures_of(images: NDArray[np.uint8]) -> Tensor:
+def pictures_of(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """(n, 3, h, w) from 0 to 1 of images (n, h, w, 3), channels last in memory as convolutions like it."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def bootstrapped(squares: Tensor, share: float) -> Tensor:

@@ -33,7 +33,7 @@ def export_classifier(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what its own converter could not simplify is none of the user's business
         torch.onnx.export(
-            _Probabilities(network.eval(), temperature, scale).eval(),
+            _Probabilities(network.cpu().eval(), temperature, scale).eval(),
             (torch.zeros(2, *shape),),
             str(path),
             input_names=[name],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from inspection_cell.core.joined import joined_score
 from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.presence.combine import ComponentViews, fit_correlation
 from inspection_cell.presence.conformal import present_limit, reject_limit
+from inspection_cell.training.device import device_of, training_device
 from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
@@ -69,7 +70,7 @@ def fit(
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     # Channels last and bfloat16 (where the CPU has it) train 2.7 times faster on the machine this was written on.
-    network = PresenceNetwork().to(memory_format=torch.channels_last)
+    network = PresenceNetwork().to(training_device(), memory_format=torch.channels_last)
     each = len(samples.labels) // BATCH
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     steps = settings.epochs * each
@@ -126,10 +127,11 @@ def _step(
     printed(inputs, PRINT_SHARE, rng)
     inputs = turned(inputs, rng)
     inputs[:, 0] += rng.normal(0, rng.uniform(0, 0.05), inputs[:, 0].shape).astype(np.float32)
-    given = torch.from_numpy(inputs).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    device = device_of(network)
+    given = torch.from_numpy(inputs).to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16):
         answer = network(given)
-    loss = nn.functional.cross_entropy(answer.float(), torch.from_numpy(labels), label_smoothing=0.01)
+    loss = nn.functional.cross_entropy(answer.float(), torch.from_numpy(labels).to(device), label_smoothing=0.01)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -140,7 +142,7 @@ def _resumed(checkpoint: Path | None, parts: dict[str, Any]) -> int:
     """Loads what an earlier training left; how many epochs it had done."""
     if checkpoint is None or not checkpoint.is_file():
         return 0
-    left = torch.load(checkpoint, weights_only=True)
+    left = torch.load(checkpoint, map_location=training_device(), weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(left[name])
     return int(left["epochs"])
@@ -154,12 +156,15 @@ def _save(checkpoint: Path, epochs: int, parts: dict[str, Any]) -> None:
 
 def logits(network: PresenceNetwork, samples: Samples) -> NDArray[np.float64]:
     """(n, 3) of the samples as they are."""
+    device = device_of(network)
+    scaled = (chunk.astype(np.float32) / np.float32(LEVELS) for chunk in _chunks(samples.inputs, 256))
     with torch.inference_mode():
-        parts = [
-            network(torch.from_numpy(samples.inputs[i : i + 256].astype(np.float32) / np.float32(LEVELS))).numpy()
-            for i in range(0, len(samples.labels), 256)
-        ]
+        parts = [network(torch.from_numpy(chunk).to(device)).cpu().numpy() for chunk in scaled]
     return np.concatenate(parts).astype(np.float64)
+
+
+def _chunks(inputs: NDArray[np.int8], size: int) -> Iterator[NDArray[np.int8]]:
+    return (inputs[start : start + size] for start in range(0, len(inputs), size))
 
 
 def calibrate(raw: NDArray[np.float64], samples: Samples) -> Calibration:
