@@ -7,15 +7,17 @@ have what the training renderings lack (interreflection, soft shadows, glints, d
 CAD's own, wear and dirt are not modelled: a gap measured here is a lower bound of the gap to photographs.
 
 - "demo": small components of the ring housing, cut out as the cell cuts them out: half present, a quarter missing, a
-  quarter wrong. In one picture of seven another component is missing or sits badly too.
+  quarter wrong. In one of seven another component is missing or sits badly too. Three pictures each show one part from
+  three sides: surfaces, lamps, surroundings and the error of the pose are the part's.
 - "taskboard": the nine parts of the WRS taskboard, each alone ("present"), and for each a ninth as many pictures of the
   same kind of place without it ("background"), so that the background is one class as large as the others.
 
-FOLDER gets PNG images and manifest.jsonl, one object a line: image, subject, component ("" for background), label,
-camera {width, height, matrix}, T_camera_part, T_camera_part_aligned (the truth and 0.12 mm, 0.002 rad of noise), hidden
-(other components that are missing; for a background the part whose place it is, with that part's poses), seed (of
-this picture's random numbers), visible (fraction of the component's projected area that nothing hides, were it there;
-0 for a background). A run goes on where an earlier one stopped.
+FOLDER gets PNG images and manifest.jsonl, one object a line: image, subject, component ("" for a background), label,
+part (the same for all views of one; null where there is one view), camera {width, height, matrix}, T_camera_part,
+T_camera_part_aligned (the truth and 0.12 mm, 0.002 rad of noise), hidden (other components that are missing; for a
+background the part whose place it is, with that part's poses), seed (of this picture's random numbers), visible
+(fraction of the component's projected area that nothing hides, were it there; 0 for a background). A run goes on where
+an earlier one stopped.
 
 A picture of 160 px takes 1.3 s of one core (48 paths a pixel) as compiled code, once the code of some dozen kinds of
 scene is in Dr.Jit's cache, and 3 s as the plain program that runs by default: name an LLVM library for the former by
@@ -37,6 +39,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +49,7 @@ import cv2
 import numpy as np
 from common import finish
 from path_traced_render import coverage, mitsuba, photographed, trace
-from path_traced_scenes import DemoScenes, TaskboardScenes
+from path_traced_scenes import DemoScenes, Scene, TaskboardScenes
 from rich.progress import track
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +58,8 @@ TASKBOARD = ROOT.parent / "shared" / "data" / "wrs_taskboard"
 MANIFEST = "manifest.jsonl"
 DARKEST = 1e-4
 SAMPLES = 48
+VIEWS = 3
+"""Of each part of the demo."""
 LEAST_IOU = 0.97
 
 
@@ -74,10 +79,14 @@ class Job:
         return f"{self.subject}/{self.component}/{self.index:05d}_{self.label}.png"
 
     @property
+    def what(self) -> int:
+        """A number of what it shows."""
+        return zlib.crc32(f"{self.subject}/{self.component}/{self.label}".encode())
+
+    @property
     def sequence(self) -> np.random.SeedSequence:
         """Where its random numbers come from."""
-        what = zlib.crc32(f"{self.subject}/{self.component}/{self.label}".encode())
-        return np.random.SeedSequence((self.seed, what, self.index))
+        return np.random.SeedSequence((self.seed, self.what, self.index))
 
 
 def main() -> int:
@@ -135,7 +144,7 @@ def _jobs(subject: str, options: argparse.Namespace) -> list[Job]:
     scenes = _scenes(subject, options.taskboard)
     each = range(options.count)
     if subject == "demo":
-        return [Job(subject, n, scenes.labels[i % 4], i, options.seed) for i in each for n in scenes.names]
+        return [Job(subject, n, scenes.labels[i // VIEWS % 4], i, options.seed) for i in each for n in scenes.names]
     backgrounds = -(-options.count // len(scenes.names))
     return [
         Job(subject, n, label, i, options.seed)
@@ -150,9 +159,9 @@ def _make(work: tuple[Job, Path, int, Path]) -> dict[str, Any]:
     """Traces one picture, writes it, and returns its line of the manifest."""
     job, out, size, taskboard = work
     sequence = job.sequence
-    while True:
+    for attempt in count():
         of_scene, of_camera, of_light = sequence.spawn(3)
-        scene = _scenes(job.subject, taskboard).make(job.component, job.label, np.random.default_rng(of_scene), size)
+        scene, part = _scene(job, size, taskboard, of_scene, attempt)
         light = trace(scene.stage, SAMPLES, int(of_light.generate_state(1)[0]))
         if np.percentile(light, 75) > DARKEST:  # else something stands before the lens, or the room is dark: once more
             break
@@ -168,6 +177,7 @@ def _make(work: tuple[Job, Path, int, Path]) -> dict[str, Any]:
         "subject": job.subject,
         "component": "" if job.label == "background" else job.component,
         "label": job.label,
+        "part": part,
         "camera": {"width": camera.width, "height": camera.height, "matrix": camera.matrix.tolist()},
         "T_camera_part": scene.T_camera_part.tolist(),
         "T_camera_part_aligned": scene.T_camera_part_aligned.tolist(),
@@ -175,6 +185,20 @@ def _make(work: tuple[Job, Path, int, Path]) -> dict[str, Any]:
         "seed": list(job.sequence.entropy),  # type: ignore[arg-type]
         "visible": round(scene.visible, 4),
     }
+
+
+def _scene(
+    job: Job, size: int, taskboard: Path, of_scene: np.random.SeedSequence, attempt: int
+) -> tuple[Scene, str | None]:
+    """What is traced, and the name of its part where there are other views of it."""
+    scenes = _scenes(job.subject, taskboard)
+    if isinstance(scenes, TaskboardScenes):
+        return scenes.make(job.component, job.label, np.random.default_rng(of_scene), size), None
+    group, own = divmod(job.index, VIEWS)
+    views = [(job.seed, job.what, attempt, group * VIEWS + k) for k in range(VIEWS)]
+    part = (job.seed, job.what, attempt, group, VIEWS)
+    name = f"{job.component} {job.label} {group}" + (f".{attempt}" if attempt else "")
+    return scenes.make(job.component, job.label, part, views, own, size), name
 
 
 def _known(out: Path) -> set[str]:

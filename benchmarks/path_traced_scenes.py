@@ -28,7 +28,9 @@ CAMERA = CameraModel.pinhole(1600, 1200, 4000.0)
 LEAST_VISIBLE = 0.5
 LEAST_CHANGE = 0.2
 """Of the component's visible pixels that a wrong one in its place must change, as in training."""
-ATTEMPTS = 300
+ATTEMPTS, PARTS = 60, 20
+"""Poses that are tried for a view, and parts for one that is seen in all of its views."""
+Seed = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,24 @@ class DemoScenes:
         self._shapes = {c.name: Shape.of(c) for c in self.assembly.components}
         self._loose = [Shape.of(c) for c in self._wrong]
 
-    def make(self, name: str, label: str, rng: np.random.Generator, size: int) -> Scene:
-        """A scene of one component; RuntimeError when none is found that shows it."""
+    def make(self, name: str, label: str, part: Seed, views: Sequence[Seed], own: int, size: int) -> Scene:
+        """View number `own` of a part, of which all `views` show the component; RuntimeError when none is found.
+
+        The part's surfaces, lamps, surroundings, seats and error of the pose follow from its seed alone.
+        """
+        for attempt in range(PARTS):
+            seed = (*part, attempt)
+            scenes = [self._view(name, label, seed, (*view, attempt), size) for view in views]
+            if all(scenes):
+                scene = scenes[own]
+                assert scene is not None
+                return scene
+        raise RuntimeError(f"no part was found that shows {name} ({label}) in {len(views)} views")
+
+    def _view(self, name: str, label: str, part: Seed, view: Seed, size: int) -> Scene | None:
+        of_view = np.random.default_rng(view)
         for _ in range(ATTEMPTS):
-            T = self._pose(rng)
+            T, rng = self._pose(of_view), np.random.default_rng(part)
             T_aligned = _aligned(T, rng)
             box = square_box(self.assembly.components[self.assembly.index(name)], T_aligned, CAMERA)
             if box is None or min(box[:2]) < 0 or box[0] + box[2] > CAMERA.width or box[1] + box[3] > CAMERA.height:
@@ -66,20 +82,23 @@ class DemoScenes:
             camera = on_half_pixels(crop_camera(CAMERA, box, size))
             if _visible(self._renderer, name, T, camera, []) < LEAST_VISIBLE:
                 continue
-            around = self._around(rng, inverse(T)[:3, 3])
-            visible = _visible(self._renderer, name, T, camera, _occluders(around))
             wrong = self._wrong_one(name, rng) if label == "wrong" else None
-            if visible < LEAST_VISIBLE or (wrong and not self._differs(name, wrong, T, camera)):
+            if wrong and not self._differs(name, wrong, T, camera):
                 continue
             bodies, hidden = self._bodies(name, label, wrong, rng)
+            around = self._around(rng, inverse(T)[:3, 3])
+            visible = _visible(self._renderer, name, T, camera, _occluders(around))
+            if visible < LEAST_VISIBLE:
+                continue
             stage = stage_of(rng, [*bodies, *around], camera, inverse(T), self._middle(name), self.assembly.radius)
             return Scene(stage, T, T_aligned, hidden, visible)
-        raise RuntimeError(f"no view was found that shows {name} ({label})")
+        return None
 
     def bare(self, rng: np.random.Generator, size: int) -> Iterator[tuple[Stage, NDArray[np.bool_]]]:
         """Each component alone, as the CAD has it, and the mask that the rasteriser draws of it."""
         for name in self.names:
-            scene = self.make(name, "present", rng, size)
+            seed = (int(rng.integers(2**32)),)
+            scene = self.make(name, "present", seed, [seed], 0, size)
             stage = _alone(scene.stage, Body(self._shapes[name], np.eye(4), dull(rng)))
             others = [n for n in self.assembly.names if n != name]
             yield stage, self._renderer.render(scene.T_camera_part, stage.camera, others).ids >= 0
@@ -183,7 +202,7 @@ class TaskboardScenes:
     def make(self, name: str, label: str, rng: np.random.Generator, size: int) -> Scene:
         """A scene of one part; or without it, with something else there or nothing."""
         part = self._parts[name]
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS * PARTS):
             T_world_part = self._resting(name, rng)
             middle = T_world_part[:3, :3] @ part.centre + T_world_part[:3, 3]
             T_world_camera = self._view(rng, part.radius, middle)
