@@ -65,7 +65,7 @@ def draw_judgement(
         (outlined, "image, outline by CAD"),
         (_lit(given[2:5]), "CAD with it"),
         (_lit(given[5:8]), "CAD without it"),
-        (decided, "green: for present, red: against"),
+        (decided, "green: for it, red: against"),
     )
     row = np.hstack([np.vstack([_strip(TILE, caption), tile]) for tile, caption in tiles])
     return np.asarray(np.vstack([_strip(row.shape[1], text), row]), np.uint8)
