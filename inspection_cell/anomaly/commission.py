@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from inspection_cell.anomaly.fit import FitResult, FitSettings, GoodImage, Progr
 from inspection_cell.anomaly.station import Registrar, model_name
 from inspection_cell.core.view import Alignment, View
 from inspection_cell.motion.config import BoxConfig
+from inspection_cell.presence.commission import ComponentLimits, commission_presence
 from inspection_cell.presence.package import package_hash, read_card
 from inspection_cell.recipe.loading import validate
 from inspection_cell.recipe.paths import resolve
@@ -30,11 +31,12 @@ from inspection_cell.records.store import RecordStore
 
 @dataclass(frozen=True)
 class Commissioned:
-    """What commissioning gave: the recipe with models and limits, its file, and the fit."""
+    """What commissioning gave: the recipe with models and limits, its file, the fit, and each component's limits."""
 
     recipe: Recipe
     path: Path
     fit: FitResult
+    presence: dict[str, ComponentLimits]
 
 
 def commission(
@@ -79,13 +81,20 @@ def commission(
     finally:
         registrar.close()
     shutil.rmtree(work)
-    finished = _finished(recipe, recipe_path, fit, folder)
+    presence = {}
+    if recipe.presence is not None:
+        told = (
+            (lambda done, of: progress(done, of, "components of good parts")) if progress else (lambda done, of: None)
+        )
+        cache = data_folder / "cache"
+        presence = commission_presence(recipe, recipe_path, store, records, tool_boxes, cache, told)
+    finished = _finished(recipe, recipe_path, fit, presence, folder)
     path = data_folder / "recipes" / f"{recipe.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.write_text(yaml.safe_dump(finished.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     draft.replace(path)
-    return Commissioned(finished, path, fit)
+    return Commissioned(finished, path, fit, presence)
 
 
 def good_image(store: RecordStore, record: InspectionRecord, view_id: str, registrar: Registrar) -> GoodImage:
@@ -112,7 +121,9 @@ def _registered(
     return registrar.register(view, image, encoding, alignment)[0]
 
 
-def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -> Recipe:
+def _finished(
+    recipe: Recipe, recipe_path: Path, fit: FitResult, presence: Mapping[str, ComponentLimits], folder: Path
+) -> Recipe:
     content = recipe.model_dump(mode="json")
     view_of = {model_name(view_id): view_id for view_id in recipe.inspection_views}
     limits = fit.limits
@@ -130,4 +141,8 @@ def _finished(recipe: Recipe, recipe_path: Path, fit: FitResult, folder: Path) -
             "limit_uncertain": card.limit_uncertain,
             "limit_defect": card.limit_defect,
         }
+        for component in content["presence"]["components"]:
+            limits_of = presence[component["name"]]
+            if limits_of.moved:
+                component["limits"] = {"uncertain": limits_of.uncertain, "defect": limits_of.defect}
     return validate(content, Recipe, str(recipe_path))

@@ -90,6 +90,17 @@ def _say_fit(console: Console, done) -> None:  # type: ignore[no-untyped-def]
     )
     for warning in done.fit.warnings:
         console.print(f"note: {warning}")
+    for name, component in done.presence.items():
+        if component.moved:
+            console.print(
+                f"note: {name}: good parts score up to {max(component.good):.3f} here, more than renderings do; its "
+                f"limits are {component.uncertain:.3f} and {component.defect:.3f}"
+            )
+        if component.held_back:
+            console.print(
+                f"note: {name}: {component.held_back} of {len(component.good)} good parts are over its limit even so; "
+                "higher ones would accept missing components. Train the model with --photos of good parts"
+            )
 
 
 def _demo(given: argparse.Namespace) -> int:

@@ -36,6 +36,7 @@ class PresenceCard:
         components: names it may judge.
         correlation: of a component's views, by which their scores are joined (core/joined.py).
         limit_uncertain, limit_defect: of the joined score 1 - p(present), from held-out renderings.
+        limit_missing: the largest limit_uncertain that accepts no more missing components than is stated.
         least_visible: fraction of a component that must be seen; below, the check does not apply.
         least_area_px: visible area in the image that must be seen.
         largest_margin_px: how far the alignment may put the component off, in pixels of the network's crop, at 95 %.
@@ -49,6 +50,7 @@ class PresenceCard:
     correlation: float
     limit_uncertain: float
     limit_defect: float
+    limit_missing: float
     least_visible: float
     least_area_px: float
     largest_margin_px: float
@@ -97,6 +99,7 @@ def read_card(folder: Path, expected_hash: str | None) -> PresenceCard:
     limits = (
         card.limit_uncertain,
         card.limit_defect,
+        card.limit_missing,
         card.correlation,
         card.least_visible,
         card.least_area_px,
@@ -108,6 +111,10 @@ def read_card(folder: Path, expected_hash: str | None) -> PresenceCard:
         raise PresenceModelError(
             f"{path}: limit_uncertain {card.limit_uncertain} and limit_defect {card.limit_defect} "
             "must satisfy 0 < uncertain <= defect < 1"
+        )
+    if not card.limit_uncertain <= card.limit_missing < 1.0:
+        raise PresenceModelError(
+            f"{path}: limit_missing {card.limit_missing} must be from limit_uncertain {card.limit_uncertain} to below 1"
         )
     if not 0.0 <= card.correlation <= 1.0:
         raise PresenceModelError(f"{path}: correlation {card.correlation} must be from 0 to 1; train the model anew")

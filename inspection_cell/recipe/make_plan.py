@@ -94,8 +94,8 @@ def _presence_checks(recipe: Recipe, views: tuple[ExpectedView, ...]) -> list[Ex
             view.view_id,
             component.name,
             model_hash=presence.model_hash or "",
-            limit_uncertain=presence.limit_uncertain,
-            limit_defect=presence.limit_defect,
+            limit_uncertain=component.limits.uncertain if component.limits else presence.limit_uncertain,
+            limit_defect=component.limits.defect if component.limits else presence.limit_defect,
             needs_alignment=True,
             deadline_s=presence.deadline_s,
         )

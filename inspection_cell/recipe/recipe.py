@@ -51,11 +51,25 @@ class AlignmentSection(Strict):
     deadline_s: PositiveFloat = Field(default=20.0, description="seconds after the last wide view")
 
 
+class PresenceLimits(Strict):
+    """Limits of a component's joined score, written by commissioning."""
+
+    uncertain: float = Field(gt=0, lt=1, description="beyond it a person looks")
+    defect: float = Field(gt=0, lt=1, description="beyond it the component is missing or wrong")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PresenceLimits:
+        if not self.uncertain <= self.defect:
+            raise ValueError("needs uncertain <= defect")
+        return self
+
+
 class ComponentSection(Strict):
     """A component whose presence is checked."""
 
     name: str = Field(min_length=1, description="name in the CAD assembly")
     min_judged: int = Field(default=1, ge=1, description="in so many views it must be judged at least")
+    limits: PresenceLimits | None = Field(default=None, description="its own, in place of those of all components")
 
 
 class PresenceSection(Strict):

@@ -158,6 +158,7 @@ def _publish(calibration: Calibration, assembly: Assembly, settings: TrainingSet
         correlation=calibration.correlation,
         limit_uncertain=calibration.limit_uncertain,
         limit_defect=calibration.limit_defect,
+        limit_missing=calibration.limit_missing,
         least_visible=LEAST_VISIBLE,
         least_area_px=LEAST_AREA_PX,
         largest_margin_px=LARGEST_MARGIN_PX,

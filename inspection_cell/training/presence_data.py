@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -64,18 +65,52 @@ def printed(inputs: NDArray[np.float32], share: float, rng: np.random.Generator)
     """
     for i in np.flatnonzero(rng.random(len(inputs)) < share):
         sample = inputs[i]
-        marks = np.zeros((SIZE_PX, SIZE_PX), np.float32)
-        angle = rng.uniform(0, np.pi)
-        for _ in range(rng.integers(1, 5)):
-            # A row of strokes, as letters and bar codes are.
-            at, along = rng.uniform(8, 56, 2), np.array([np.cos(angle), np.sin(angle)])
-            pitch, height = rng.uniform(1.5, 5.0), rng.uniform(1.0, 9.0) * np.array([-along[1], along[0]])
-            for k in range(rng.integers(2, 14)):
-                foot = at + k * pitch * rng.uniform(0.8, 1.2) * along
-                ends = np.rint([foot, foot + height * rng.uniform(0.5, 1.0)]).astype(int)
-                cv2.line(marks, ends[0].tolist(), ends[1].tolist(), 1.0, int(rng.integers(1, 3)))
-        soft = cv2.GaussianBlur(marks, (0, 0), rng.uniform(0.4, 1.0))
-        sample[0] = np.clip(sample[0] + rng.uniform(-1.2, 0.8) * soft * sample[1], -1.0, 1.0)
+        soft = cv2.GaussianBlur(_marks(sample[1] > 0, rng), (0, 0), rng.uniform(0.3, 0.8))
+        sample[0] = np.clip(sample[0] + rng.uniform(-1.0, 0.8) * soft * sample[1], -1.0, 1.0)
+
+
+def _marks(place: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(64, 64), 0 to 1: rows of letters, or of bars as in a bar code, over a place, mostly along it."""
+    marks = np.zeros((SIZE_PX, SIZE_PX), np.float32)
+    points = np.argwhere(place)[:, ::-1].astype(float)
+    if len(points) < 3:
+        return marks
+    middle = points.mean(axis=0)
+    along = np.linalg.eigh(np.cov((points - middle).T))[1][:, 1]
+    if rng.random() < 0.3:
+        along = rng.normal(size=2)
+        along /= np.linalg.norm(along)
+    across = np.array([-along[1], along[0]]) * rng.choice([-1, 1])
+    (left, right), (low, high) = (
+        (np.min(p), np.max(p)) for p in ((points - middle) @ along, (points - middle) @ across)
+    )
+    height = float(np.clip((high - low) * rng.uniform(0.12, 0.5), 1.5, 10.0))
+    at = low + rng.uniform(0, 0.4) * (high - low)
+    for _ in range(rng.integers(1, 4)):
+        bars, tone = rng.random() < 0.4, float(rng.uniform(0.5, 1.0))
+        pitch = rng.uniform(1.2, 3.0) if bars else height * rng.uniform(0.6, 0.9) + 0.5
+        start, end = left + rng.uniform(0, 0.5) * (right - left), right - rng.uniform(0, 0.5) * (right - left)
+        for position in np.arange(start, end, pitch):
+            foot = middle + position * along + at * across
+            if bars:
+                _stroke(marks, foot, foot + height * across, tone, int(rng.integers(1, 3)))
+                continue
+            grid = (
+                foot
+                + rng.integers(0, 3, (4, 1)) * 0.3 * height * along
+                + rng.integers(0, 3, (4, 1)) / 2 * height * across
+            )
+            for one, other in pairwise(grid[: rng.integers(2, 5)]):
+                _stroke(marks, one, other, tone, 1)
+        at += height * rng.uniform(1.2, 1.8)
+    return marks
+
+
+def _stroke(
+    marks: NDArray[np.float32], one: NDArray[np.float64], other: NDArray[np.float64], tone: float, thickness: int
+) -> None:
+    ends = np.rint([one, other]).astype(int)
+    cv2.line(marks, ends[0].tolist(), ends[1].tolist(), tone, thickness)
 
 
 def turned(inputs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

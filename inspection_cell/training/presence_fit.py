@@ -24,7 +24,7 @@ from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
 BATCH = 64
 PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
-PRINT_SHARE = 0.3
+PRINT_SHARE = 0.4
 TUNING_RATE, TUNING_STEPS, PHOTO_SHARE = 3e-4, 300, 0.25
 """Photographs come last: a quarter of each batch, so that what the renderings taught is kept."""
 HELD_BACK, REJECTED = 0.01, 0.002
@@ -43,6 +43,7 @@ class Calibration:
     correlation: float
     limit_uncertain: float
     limit_defect: float
+    limit_missing: float
     held_out: dict[str, float]
 
 
@@ -190,7 +191,7 @@ def calibrate(raw: NDArray[np.float64], samples: Samples) -> Calibration:
         )
     )
     uncertain = min(accepts, holds)
-    found = Calibration(temperature, correlation, uncertain, max(uncertain, rejects), {})
+    found = Calibration(temperature, correlation, uncertain, max(uncertain, rejects), accepts, {})
     return replace(found, held_out=_figures(raw, score, samples, measured, found))
 
 
