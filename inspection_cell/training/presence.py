@@ -18,7 +18,7 @@ from inspection_cell.presence.evaluation import evaluate
 from inspection_cell.presence.manifest import load_manifest
 from inspection_cell.presence.package import MODEL_FILE, PresenceCard, package_hash, write_card
 from inspection_cell.presence.report import write_report
-from inspection_cell.training.presence_data import LEVELS, Samples
+from inspection_cell.training.presence_data import LEVELS, Samples, chosen
 from inspection_cell.training.presence_fit import (
     Calibration,
     FitSettings,
@@ -134,13 +134,10 @@ def _in_int8(samples: Samples, unseen: Samples, calibration: Calibration, model:
     """Replaces the model by one in 8 bit where that judges alike; how many components it judges otherwise."""
     quantised = model.with_suffix(".int8.onnx")
     write_int8(model, samples, quantised)
-    own, limits = measured_views(unseen), [calibration.limit_uncertain, calibration.limit_defect]
-    outcomes = [
-        np.digitize(
-            joined_scores(1 - answers(file, unseen)[:, PRESENT], unseen, own, calibration.correlation)[0], limits
-        )
-        for file in (model, quantised)
-    ]
+    own, limits = chosen(unseen, measured_views(unseen)), [calibration.limit_uncertain, calibration.limit_defect]
+    whole = np.ones(len(own.labels), bool)
+    scores = [1 - answers(file, own)[:, PRESENT] for file in (model, quantised)]
+    outcomes = [np.digitize(joined_scores(s, own, whole, calibration.correlation)[0], limits) for s in scores]
     changed = Share(int(np.count_nonzero(outcomes[0] != outcomes[1])), len(outcomes[0]))
     if changed.value <= MOST_CHANGED:
         quantised.replace(model)

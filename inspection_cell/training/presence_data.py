@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +46,17 @@ def render_samples(maker: SceneMaker, count: int, views: int) -> Samples:
             labels[i], components[i] = sample.label, maker.names.index(sample.component)
             rest -= 1
     return Samples(inputs, labels, components, np.arange(count) // views)
+
+
+def network_inputs(samples: Samples, size: int = 256) -> Iterator[NDArray[np.float32]]:
+    """The samples' inputs (size, 8, 64, 64) as the network takes them, in their order."""
+    for start in range(0, len(samples.labels), size):
+        yield samples.inputs[start : start + size].astype(np.float32) / np.float32(LEVELS)
+
+
+def chosen(samples: Samples, which: NDArray[np.bool_]) -> Samples:
+    """Those for which `which` (n,) is true."""
+    return Samples(**{field.name: getattr(samples, field.name)[which] for field in fields(Samples)})
 
 
 def save_samples(samples: Samples, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.presence.combine import ComponentViews, fit_correlation
 from inspection_cell.presence.conformal import present_limit, reject_limit
 from inspection_cell.training.device import device_of, training_device
-from inspection_cell.training.presence_data import LEVELS, Samples, printed, turned
+from inspection_cell.training.presence_data import LEVELS, Samples, network_inputs, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
 
@@ -158,14 +158,9 @@ def _save(checkpoint: Path, epochs: int, parts: dict[str, Any]) -> None:
 def logits(network: PresenceNetwork, samples: Samples) -> NDArray[np.float64]:
     """(n, 3) of the samples as they are."""
     device = device_of(network)
-    scaled = (chunk.astype(np.float32) / np.float32(LEVELS) for chunk in _chunks(samples.inputs, 256))
     with torch.inference_mode():
-        parts = [network(torch.from_numpy(chunk).to(device)).cpu().numpy() for chunk in scaled]
+        parts = [network(torch.from_numpy(chunk).to(device)).cpu().numpy() for chunk in network_inputs(samples)]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _chunks(inputs: NDArray[np.int8], size: int) -> Iterator[NDArray[np.int8]]:
-    return (inputs[start : start + size] for start in range(0, len(inputs), size))
 
 
 def calibrate(raw: NDArray[np.float64], samples: Samples) -> Calibration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
 
-from inspection_cell.training.presence_data import LEVELS, Samples
+from inspection_cell.training.presence_data import LEVELS, Samples, network_inputs
 
 RANGES_FROM = 400
 """Samples whose activations set the ranges."""
@@ -41,13 +40,8 @@ def write_int8(model: Path, samples: Samples, out: Path) -> None:
 def answers(model: Path, samples: Samples) -> NDArray[np.float64]:
     """(n, 3) probabilities by an ONNX model."""
     session = onnxruntime.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
-    parts = [session.run(None, {INPUT: chunk})[0] for chunk in _chunks(samples, 256)]
+    parts = [session.run(None, {INPUT: chunk})[0] for chunk in network_inputs(samples)]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _chunks(samples: Samples, size: int) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(samples.labels), size):
-        yield samples.inputs[start : start + size].astype(np.float32) / np.float32(LEVELS)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
