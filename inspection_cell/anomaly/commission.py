@@ -83,11 +83,8 @@ def commission(
     shutil.rmtree(work)
     presence = {}
     if recipe.presence is not None:
-        told = (
-            (lambda done, of: progress(done, of, "components of good parts")) if progress else (lambda done, of: None)
-        )
         cache = data_folder / "cache"
-        presence = commission_presence(recipe, recipe_path, store, records, tool_boxes, cache, told)
+        presence = commission_presence(recipe, recipe_path, store, records, tool_boxes, cache, progress)
     finished = _finished(recipe, recipe_path, fit, presence, folder)
     path = data_folder / "recipes" / f"{recipe.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

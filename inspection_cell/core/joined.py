@@ -29,11 +29,11 @@ def joined_score(scores: Sequence[float], correlation: float, lost: int = 0) -> 
             can: what was lost never proves a defect.
     """
     count = len(scores) + lost
-    odds = math.fsum(log_odds(score) for score in scores) + lost * log_odds(0.0)
+    odds = math.fsum(_log_odds(score) for score in scores) + lost * _log_odds(0.0)
     return 1 / (1 + math.exp(-odds / (1 + (count - 1) * correlation)))
 
 
-def log_odds(score: float) -> float:
+def _log_odds(score: float) -> float:
     """Of a score, cut to what one view may say."""
     p = min(max(score, SUREST), 1 - SUREST)
     return math.log(p / (1 - p))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inspection_cell.core.joined import joined_score, log_odds
+from inspection_cell.core.joined import joined_score
 from inspection_cell.core.plan import CheckKind, ExpectedCheck
 from inspection_cell.core.view import Alignment
 from inspection_cell.motion.config import BoxConfig
@@ -29,7 +29,8 @@ DEVIATIONS = 3.0
 """A limit is at least so many standard deviations above the good parts' mean, in log odds."""
 FEWEST_PARTS = 10
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
+"""Called with what is done, of how much, and what it is."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ def limits_for(card: PresenceCard, good: Sequence[float]) -> ComponentLimits:
     """
     if len(good) < FEWEST_PARTS:
         return ComponentLimits(card.limit_uncertain, card.limit_defect, tuple(good), False)
-    odds = np.array([log_odds(score) for score in good])
+    odds = np.array([_odds(score) for score in good])
     wanted = max(float(odds.max()), float(odds.mean() + DEVIATIONS * odds.std(ddof=1)))
-    highest = max(log_odds(card.limit_missing), log_odds(card.limit_uncertain))
-    by = min(wanted, highest) - log_odds(card.limit_uncertain)
+    highest = max(_odds(card.limit_missing), _odds(card.limit_uncertain))
+    by = min(wanted, highest) - _odds(card.limit_uncertain)
     if by <= 0:
         return ComponentLimits(card.limit_uncertain, card.limit_defect, tuple(good), False)
-    uncertain, defect = (_score(log_odds(limit) + by) for limit in (card.limit_uncertain, card.limit_defect))
+    uncertain, defect = (_score(_odds(limit) + by) for limit in (card.limit_uncertain, card.limit_defect))
     return ComponentLimits(uncertain, defect, tuple(good), True)
 
 
@@ -77,7 +78,7 @@ def commission_presence(
     records: Sequence[InspectionRecord],
     tool_boxes: Sequence[BoxConfig],
     cache: Path,
-    progress: Progress = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> dict[str, ComponentLimits]:
     """Judges recorded good parts and gives each component its limits.
 
@@ -90,7 +91,8 @@ def commission_presence(
         for number, record in enumerate(records):
             for component, scores in _scores(station, recipe, store, record).items():
                 good[component].append(joined_score(scores, station.model.card.correlation))
-            progress(number + 1, len(records))
+            if progress is not None:
+                progress(number + 1, len(records), "components of good parts")
         names = [component.name for component in recipe.presence.components] if recipe.presence else []
         return {name: limits_for(station.model.card, good[name]) for name in names}
     finally:
@@ -117,6 +119,12 @@ def _scores(
             if math.isfinite(result.score):
                 found[result.component].append(result.score)
     return found
+
+
+def _odds(score: float) -> float:
+    """Log odds of a joined score, which may be surer than any view."""
+    p = min(max(score, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
 
 
 def _score(odds: float) -> float:

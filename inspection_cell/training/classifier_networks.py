@@ -42,7 +42,7 @@ class Encoder(nn.Module):
 
 
 def small_encoder(size: int) -> Encoder:
-    """One that a processor trains: 2.5 million weights, the picture halved five times."""
+    """One that a processor trains: 2.7 million weights, the picture halved five times."""
     blocks = [nn.Sequential(*convolution(3, SMALL_WIDTHS[0], 2))]
     blocks += [halving_block(inside, outside) for inside, outside in itertools.pairwise(SMALL_WIDTHS)]
     return Encoder(blocks, SMALL_WIDTHS[-1], size)
