@@ -9,7 +9,8 @@ the prediction sets, the views' correlation and the limit are set, on the other 
   the pose. Their scores are joined as the cell joins views; correlation and limit are set on one half of the parts.
 - three views, 1000 trials: three pictures of one component, all present, missing or wrong, of different parts of the
   other half, by the same correlation and limit. They err together less than views of one part do.
-- by the card: all parts, with the correlation and the limit that the training set on renderings, as the cell does.
+- by the card: all parts, with the correlation and the limit that the training set on renderings, and none of its
+  views showing a defect by itself, as the cell judges.
 Run: python benchmarks/presence_calibration.py --pictures FOLDER [--model FOLDER] [--quick]
 """
 
@@ -27,7 +28,7 @@ from rich.progress import Progress
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.common.rates import Share
-from inspection_cell.core.joined import joined_score
+from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.presence.classify import CLASSES, PresenceModel
 from inspection_cell.presence.combine import ComponentViews, fit_correlation
@@ -128,8 +129,16 @@ def main() -> int:
     ]
     table.append([f"{VIEWS} views, {count} trials", *rates(limit, *by_trials)])
     card = model.card
-    by_card = [joined(of_parts(parts, 1 - judged.p[:, PRESENT], own), card.correlation) for own in kinds]
-    table.append([f"{VIEWS} views of a part, by the card", *rates(card.limit_uncertain, *by_card)])
+    limits = (card.correlation, card.limit_uncertain, card.limit_defect)
+    by_card = [
+        np.array([is_held_back(row, *limits) for row in of_parts(parts, 1 - judged.p[:, PRESENT], own).tolist()])
+        for own in kinds
+    ]
+    shares = (Share(int((~by_card[0]).sum()), len(by_card[0])), Share(int((~by_card[1]).sum()), len(by_card[1])))
+    held_by_card = Share(int(by_card[2].sum()), len(by_card[2]))
+    table.append(
+        [f"{VIEWS} views of a part, by the card", f"{card.limit_uncertain:.3f}", *map(text, (*shares, held_by_card))]
+    )
     print_table(
         f"correlation {correlation:.2f}, the card's {card.correlation:.2f}",
         ("judged by", "limit", "missing accepted", "wrong accepted", "present held back"),

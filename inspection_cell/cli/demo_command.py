@@ -98,8 +98,8 @@ def _say_fit(console: Console, done) -> None:  # type: ignore[no-untyped-def]
             )
         if component.held_back:
             console.print(
-                f"note: {name}: {component.held_back} of {len(component.good)} good parts are over its limit even so; "
-                "higher ones would accept missing components. Train the model with --photos of good parts"
+                f"note: {name}: {component.held_back} of {len(component.good)} good parts do not pass by it even so; "
+                "higher limits might accept missing components. Train the model with --photos of good parts"
             )
 
 

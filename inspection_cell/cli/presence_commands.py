@@ -15,6 +15,7 @@ from inspection_cell.cad.alike import groups_of_alike
 from inspection_cell.cad.assembly import load_assembly
 from inspection_cell.cad.render import GeometryRenderer
 from inspection_cell.cli.commissioning import progress_bar
+from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.presence.classify import CLASSES, PresenceModel
 from inspection_cell.training.needs_torch import load_torch
 from inspection_cell.training.presence_scenes import judged_names
@@ -145,7 +146,7 @@ def synth_command(arguments: argparse.Namespace) -> int:
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """Judges the pictures and writes the report."""
     from inspection_cell.presence.evaluation import evaluate
-    from inspection_cell.presence.judge_manifest import LABELS, asked, explained, joined_by_part, judge_manifest
+    from inspection_cell.presence.judge_manifest import LABELS, asked, explained, judge_manifest, views_of_parts
     from inspection_cell.presence.manifest import load_manifest
     from inspection_cell.presence.report import overall_table, worst_errors, write_report
 
@@ -167,10 +168,15 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     print(f"{len(judged.labels)} of {len(pictures)} pictures were judged")
     for name, value in overall_table(found)[1:]:
         print(f"{name}: {value}".replace("\n", ", "))
-    scores, truth = joined_by_part(judged, card.correlation)
+    views, truth = views_of_parts(judged)
+    limits = (card.correlation, card.limit_uncertain, card.limit_defect)
+    over = np.array([is_held_back(scores, *limits) for scores in views])
+    defect = np.array([joined_score(scores, card.correlation) > card.limit_defect for scores in views])
     for name in CLASSES:
-        if (of := scores[truth == LABELS[name]]).size:
-            over, defect = np.mean(of > card.limit_uncertain), np.mean(of > card.limit_defect)
-            print(f"{name}: {over:.1%} of {len(of)} components over the limit, {defect:.1%} a defect")
+        if (own := truth == LABELS[name]).any():
+            print(
+                f"{name}: {over[own].mean():.1%} of {own.sum()} components over the limit, "
+                f"{defect[own].mean():.1%} a defect"
+            )
     print(f"look at {write_report(found, arguments.out, arguments.model.name, judged.crops, why)}")
     return 0

@@ -33,6 +33,11 @@ def joined_score(scores: Sequence[float], correlation: float, lost: int = 0) -> 
     return 1 / (1 + math.exp(-odds / (1 + (count - 1) * correlation)))
 
 
+def is_held_back(scores: Sequence[float], correlation: float, limit_uncertain: float, limit_defect: float) -> bool:
+    """Whether a component does not pass: by its joined score, or because one view by itself shows a defect."""
+    return joined_score(scores, correlation) > limit_uncertain or max(scores) > limit_defect
+
+
 def _log_odds(score: float) -> float:
     """Of a score, cut to what one view may say."""
     p = min(max(score, SUREST), 1 - SUREST)

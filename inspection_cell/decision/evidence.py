@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from inspection_cell.core.check import Outcome, outcome_of
-from inspection_cell.core.joined import joined_score
+from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.core.plan import CheckKind, InspectionPlan
 from inspection_cell.core.reasons import Code, Reason
 from inspection_cell.decision.validity import Evidence, Judged
@@ -64,7 +64,8 @@ def _score_reason(code: Code, judged: Judged, limit: float) -> Reason:
 def _presence(plan: InspectionPlan, evidence: Evidence) -> Iterator[Findings]:
     """One finding per component, by the score that all views which judged it have together.
 
-    A view that was lost still counts as one that could have seen the component there.
+    A view that was lost still counts as one that could have seen the component there. A single view that by itself
+    shows the defect is no proof where the others say otherwise, but nothing passes over it: a person looks.
     """
     hidden = {check.check_id for check in evidence.not_applicable}
     could_see: dict[str, int] = defaultdict(int)
@@ -84,9 +85,9 @@ def _component(component: str, views: Sequence[Judged], lost: int, correlation: 
     critical = any(score > check.limit_critical for score in scores)
     if critical or outcome_of(check, proven) is Outcome.DEFECT:
         return Findings((Reason(_presence_code(views), _seen_in("not as it should be", proven, views), component),), ())
-    likely = joined_score(scores, correlation)
-    if outcome_of(check, likely) is not Outcome.NOTHING_FOUND:
-        return Findings((), (Reason(Code.COMPONENT_UNCERTAIN, _seen_in("doubtful", likely, views), component),))
+    if is_held_back(scores, correlation, check.limit_uncertain, check.limit_defect):
+        text = _seen_in("doubtful", joined_score(scores, correlation), views)
+        return Findings((), (Reason(Code.COMPONENT_UNCERTAIN, text, component),))
     return Findings((), ())
 
 

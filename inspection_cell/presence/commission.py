@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inspection_cell.core.joined import joined_score
+from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.core.plan import CheckKind, ExpectedCheck
 from inspection_cell.core.view import Alignment
 from inspection_cell.motion.config import BoxConfig
@@ -38,37 +38,35 @@ class ComponentLimits:
     """What was found for one component.
 
     Attributes:
-        uncertain, defect: limits of its joined score.
+        uncertain, defect: its limits.
         good: the good parts' joined scores.
-        moved: whether they are others than the card's.
+        moved: whether the limits are others than the card's.
+        held_back: how many of the good parts do not pass even so.
     """
 
     uncertain: float
     defect: float
     good: tuple[float, ...]
     moved: bool
-
-    @property
-    def held_back(self) -> int:
-        """How many of them are over the limit even so, because missing components might be accepted else."""
-        return sum(score > self.uncertain for score in self.good)
+    held_back: int
 
 
-def limits_for(card: PresenceCard, good: Sequence[float]) -> ComponentLimits:
-    """Limits of one component from the joined scores of good parts; with fewer than 10 of them, the card's.
+def limits_for(card: PresenceCard, good: Sequence[Sequence[float]]) -> ComponentLimits:
+    """Limits of one component from good parts, the scores of each one's views; of fewer than 10 parts, the card's.
 
     Both limits are moved alike, in log odds.
     """
-    if len(good) < FEWEST_PARTS:
-        return ComponentLimits(card.limit_uncertain, card.limit_defect, tuple(good), False)
-    odds = np.array([_odds(score) for score in good])
-    wanted = max(float(odds.max()), float(odds.mean() + DEVIATIONS * odds.std(ddof=1)))
-    highest = max(_odds(card.limit_missing), _odds(card.limit_uncertain))
-    by = min(wanted, highest) - _odds(card.limit_uncertain)
-    if by <= 0:
-        return ComponentLimits(card.limit_uncertain, card.limit_defect, tuple(good), False)
-    uncertain, defect = (_score(_odds(limit) + by) for limit in (card.limit_uncertain, card.limit_defect))
-    return ComponentLimits(uncertain, defect, tuple(good), True)
+    joined = [joined_score(scores, card.correlation) for scores in good]
+    by = 0.0
+    if len(good) >= FEWEST_PARTS:
+        odds = np.array([_odds(score) for score in joined])
+        wanted = max(float(odds.max()), float(odds.mean() + DEVIATIONS * odds.std(ddof=1)))
+        by = max(0.0, min(wanted, _odds(card.limit_missing)) - _odds(card.limit_uncertain))
+    uncertain, defect = card.limit_uncertain, card.limit_defect
+    if by:
+        uncertain, defect = (_score(_odds(limit) + by) for limit in (uncertain, defect))
+    held_back = sum(is_held_back(scores, card.correlation, uncertain, defect) for scores in good)
+    return ComponentLimits(uncertain, defect, tuple(joined), by > 0, held_back)
 
 
 def commission_presence(
@@ -87,10 +85,10 @@ def commission_presence(
     """
     station = PresenceStation(recipe, recipe_path, tool_boxes, cache)
     try:
-        good: dict[str, list[float]] = defaultdict(list)
+        good: dict[str, list[list[float]]] = defaultdict(list)
         for number, record in enumerate(records):
             for component, scores in _scores(station, recipe, store, record).items():
-                good[component].append(joined_score(scores, station.model.card.correlation))
+                good[component].append(scores)
             if progress is not None:
                 progress(number + 1, len(records), "components of good parts")
         names = [component.name for component in recipe.presence.components] if recipe.presence else []

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspection_cell.cad.render import GeometryRenderer
-from inspection_cell.core.joined import joined_score
 from inspection_cell.presence.classify import CLASSES, PresenceModel
 from inspection_cell.presence.expectation import image_crop
 from inspection_cell.presence.manifest import ManifestError, Picture
@@ -80,16 +79,16 @@ def judge_manifest(
     )
 
 
-def joined_by_part(judged: Judged, correlation: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The joined score 1 - p(present) and the label of each component of each part, as the cell decides by.
+def views_of_parts(judged: Judged) -> tuple[list[list[float]], NDArray[np.int64]]:
+    """For each component of each part the scores 1 - p(present) of its views, and its label.
 
     A picture that names no part is the only one of its part.
     """
     groups: dict[tuple[str, str, str | int], list[int]] = defaultdict(list)
     for number, picture in enumerate(judged.pictures):
         groups[(picture.component, picture.label, picture.part or number)].append(number)
-    scores = [joined_score((1 - judged.p[own, 0]).tolist(), correlation) for own in groups.values()]
-    return np.array(scores), judged.labels[[own[0] for own in groups.values()]]
+    scores = [(1 - judged.p[own, 0]).tolist() for own in groups.values()]
+    return scores, judged.labels[[own[0] for own in groups.values()]]
 
 
 def explained(model: PresenceModel, renderer: GeometryRenderer, picture: Picture, folder: Path) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inspection_cell.cad.assembly import Assembly, load_assembly
 from inspection_cell.common.rates import Share
+from inspection_cell.core.joined import joined_score
 from inspection_cell.presence.calibration import probabilities
 from inspection_cell.presence.classify import CLASSES
 from inspection_cell.presence.evaluation import evaluate
@@ -24,10 +25,10 @@ from inspection_cell.training.presence_fit import (
     FitSettings,
     calibrate,
     fit,
-    joined_scores,
     logits,
     measured_views,
     tune,
+    views_of_parts,
 )
 from inspection_cell.training.presence_int8 import MOST_CHANGED, answers, write_int8
 from inspection_cell.training.presence_network import export
@@ -135,9 +136,10 @@ def _in_int8(samples: Samples, unseen: Samples, calibration: Calibration, model:
     quantised = model.with_suffix(".int8.onnx")
     write_int8(model, samples, quantised)
     own, limits = chosen(unseen, measured_views(unseen)), [calibration.limit_uncertain, calibration.limit_defect]
-    whole = np.ones(len(own.labels), bool)
-    scores = [1 - answers(file, own)[:, PRESENT] for file in (model, quantised)]
-    outcomes = [np.digitize(joined_scores(s, own, whole, calibration.correlation)[0], limits) for s in scores]
+    outcomes = []
+    for file in (model, quantised):
+        views, _ = views_of_parts(1 - answers(file, own)[:, PRESENT], own, np.ones(len(own.labels), bool))
+        outcomes.append(np.digitize([joined_score(scores, calibration.correlation) for scores in views], limits))
     changed = Share(int(np.count_nonzero(outcomes[0] != outcomes[1])), len(outcomes[0]))
     if changed.value <= MOST_CHANGED:
         quantised.replace(model)

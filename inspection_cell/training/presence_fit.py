@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inspection_cell.core.joined import joined_score
+from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.presence.combine import ComponentViews, fit_correlation
 from inspection_cell.presence.conformal import present_limit, reject_limit
@@ -176,7 +176,9 @@ def calibrate(raw: NDArray[np.float64], samples: Samples) -> Calibration:
     temperature = fit_temperature(raw[sets_scale], samples.labels[sets_scale])
     score = 1.0 - probabilities(raw, temperature)[:, PRESENT]
     correlation = _correlation(score[sets_scale], samples.labels[sets_scale], samples.parts[sets_scale])
-    good, missing, _ = _joined(score, samples, sets_limits, correlation)
+    views, labels = views_of_parts(score, samples, sets_limits)
+    joined = np.array([joined_score(scores, correlation) for scores in views])
+    good, missing = joined[labels == PRESENT], joined[labels == MISSING]
     accepts, holds, rejects = (
         rule(values, max(alpha, 1 / (len(values) + 1))).limit  # the rarest that so many can tell
         for rule, values, alpha in (
@@ -201,33 +203,29 @@ def _correlation(score: NDArray[np.float64], labels: NDArray[np.int64], parts: N
     return fit_correlation(views, (labels[first] != PRESENT).astype(np.int64))
 
 
-def joined_scores(
-    score: NDArray[np.float64], samples: Samples, chosen: NDArray[np.bool_], correlation: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The joined score and the label of each part among the chosen views; `score` (n,) of all views."""
-    parts, first, number = np.unique(samples.parts[chosen], return_index=True, return_inverse=True)
+def views_of_parts(
+    score: NDArray[np.float64], samples: Samples, which: NDArray[np.bool_]
+) -> tuple[list[list[float]], NDArray[np.int64]]:
+    """For each part among the views `which` (n,) their scores, and its label; `score` (n,) of all views."""
+    parts, first, number = np.unique(samples.parts[which], return_index=True, return_inverse=True)
     of_part: list[list[float]] = [[] for _ in parts]
-    for part, value in zip(number.tolist(), score[chosen].tolist(), strict=True):
+    for part, value in zip(number.tolist(), score[which].tolist(), strict=True):
         of_part[part].append(value)
-    return np.array([joined_score(values, correlation) for values in of_part]), samples.labels[chosen][first]
-
-
-def _joined(
-    score: NDArray[np.float64], samples: Samples, chosen: NDArray[np.bool_], correlation: float
-) -> list[NDArray[np.float64]]:
-    """The joined scores of the chosen parts: those that are present, missing, wrong."""
-    joined, labels = joined_scores(score, samples, chosen, correlation)
-    return [joined[labels == label] for label in (PRESENT, MISSING, WRONG)]
+    return of_part, samples.labels[which][first]
 
 
 def _figures(
     raw: NDArray[np.float64], score: NDArray[np.float64], samples: Samples, measured: NDArray[np.bool_], by: Calibration
 ) -> dict[str, float]:
     right = raw[measured].argmax(axis=1) == samples.labels[measured]
-    joined = _joined(score, samples, measured, by.correlation)
+    views, labels = views_of_parts(score, samples, measured)
+    limits = (by.correlation, by.limit_uncertain, by.limit_defect)
+    over = np.array([is_held_back(scores, *limits) for scores in views])
+    defect = np.array([joined_score(scores, by.correlation) > by.limit_defect for scores in views])
     figures = {"views": float(len(right)), "accuracy": float(np.mean(right))}
-    for name, of in zip(("present", "missing", "wrong"), joined, strict=True):
-        figures[f"{name}_parts"] = float(len(of))
-        figures[f"{name}_over_uncertain"] = float(np.mean(of > by.limit_uncertain))
-        figures[f"{name}_over_defect"] = float(np.mean(of > by.limit_defect))
+    for name, label in (("present", PRESENT), ("missing", MISSING), ("wrong", WRONG)):
+        own = labels == label
+        figures[f"{name}_parts"] = float(own.sum())
+        figures[f"{name}_over_uncertain"] = float(over[own].mean())
+        figures[f"{name}_over_defect"] = float(defect[own].mean())
     return figures

@@ -11,9 +11,10 @@ from inspection_cell.presence.package import PresenceCard
 CARD = PresenceCard("part", "0" * 64, ("clip",), 0.4, 0.8, 0.95, 0.99, 0.35, 150.0, 6.0, "0" * 64, {})
 
 
-def parts(mean: float, deviation: float, count: int) -> list[float]:
+def parts(mean: float, deviation: float, count: int) -> list[list[float]]:
+    """Of one view each."""
     odds = np.random.default_rng(0).normal(mean, deviation, count)
-    return (1 / (1 + np.exp(-odds))).tolist()
+    return [[score] for score in (1 / (1 + np.exp(-odds))).tolist()]
 
 
 def test_good_parts_far_below_leave_the_limits_of_the_card() -> None:
@@ -36,4 +37,9 @@ def test_no_limit_accepts_missing_components() -> None:
 
 
 def test_few_parts_say_nothing() -> None:
-    assert not limits_for(CARD, [0.99] * 9).moved
+    assert not limits_for(CARD, [[0.99]] * 9).moved
+
+
+def test_good_parts_with_a_view_that_shows_a_defect_are_counted() -> None:
+    found = limits_for(CARD, [[0.01, 0.01, 0.01, 0.96]] * 3 + [[0.01, 0.02]] * 30)
+    assert (found.moved, found.held_back) == (False, 3)

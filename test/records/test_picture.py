@@ -29,7 +29,7 @@ def command(*arguments: str) -> int:
 
 
 def record_defective(store: RecordStore, number: int) -> str:
-    """A part whose clip is missing in view g1_v1, with a heat map that is hot in the lower right corner of g1_v2."""
+    """A part whose clip is missing, in a box of view g1_v1, with a heat map hot in the lower right corner of g1_v2."""
     plan = new_plan(number, serial="bad")
     store.open_inspection(plan)
     heat = np.zeros((24, 32), np.uint8)
@@ -37,8 +37,9 @@ def record_defective(store: RecordStore, number: int) -> str:
     png = cv2.imencode(".png", heat)[1].tobytes()
     results = []
     for result in stored_results(store.images, plan):
-        if result.check_id == "presence/clip/g1_v1":
-            result = replace(result, score=0.9, outcome=Outcome.DEFECT, box=BOX)
+        if result.check_id.startswith("presence/clip/"):
+            box = BOX if result.view_id == "g1_v1" else result.box
+            result = replace(result, score=0.9, outcome=Outcome.DEFECT, box=box)
         if result.check_id == "anomaly/g1_v2":
             file = store.images.write(plan.inspection_id, "heat_g1_v2.png", png)
             result = replace(result, artifact=file.name, artifact_sha256=file.sha256)

@@ -27,7 +27,7 @@ def bench(tmp_path: Path):
     [
         ({}, Verdict.PASS),
         ({"anomaly/fixture/top_135": 11.0}, Verdict.FAIL),
-        ({"presence/clip_left/fixture/top_135": 0.6}, Verdict.UNCERTAIN),
+        ({"presence/clip_left/fixture/top_135": 0.95}, Verdict.UNCERTAIN),
         ({"anomaly/fixture/top_135": float("nan")}, Verdict.ERROR),
     ],
 )

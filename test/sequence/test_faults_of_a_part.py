@@ -14,6 +14,10 @@ from inspection_cell.core.verdict import Disposition, Verdict
 CAPTURES = tuple(f"capture:{s.removeprefix('view:')}" for s in STEPS if s.startswith("view:"))
 
 
+MISSING = {f"presence/clip_left/{view}": 0.95 for view in ("g1/top_000", "g2/top_180")}
+ONE_VIEW = {"presence/clip_left/g1/top_000": 0.95}
+
+
 @pytest.fixture
 def bench(tmp_path: Path):
     bench = Bench(tmp_path)
@@ -46,7 +50,8 @@ def test_a_good_part_passes_with_everything_reported(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("scores", "expected", "code", "bin_"),
     [
-        ({"presence/clip_left/g1/top_000": 0.95}, Verdict.FAIL, Code.COMPONENT_MISSING, Disposition.REJECT_BIN),
+        (MISSING, Verdict.FAIL, Code.COMPONENT_MISSING, Disposition.REJECT_BIN),
+        (ONE_VIEW, Verdict.UNCERTAIN, Code.COMPONENT_UNCERTAIN, Disposition.REWORK_BIN),
         ({"anomaly/g1/top_000": 11.0}, Verdict.FAIL, Code.ANOMALY_CRITICAL, Disposition.REJECT_BIN),
         ({"weight": 0.0005}, Verdict.FAIL, Code.WEIGHT_HIGH, Disposition.REJECT_BIN),
         ({"weight": -0.0003}, Verdict.UNCERTAIN, Code.WEIGHT_UNCERTAIN, Disposition.REWORK_BIN),
@@ -97,11 +102,11 @@ def test_a_lost_part_is_where_the_step_says(bench: Bench) -> None:
 
 def test_a_defect_that_is_proven_stays_proven_when_a_step_fails_later(bench: Bench) -> None:
     bench.ready()
-    bench.cell.scores = {"presence/clip_left/g1/top_000": 0.99}
+    bench.cell.scores = {"anomaly/g1/top_000": 11.0}
     bench.cell.faults["capture:g2/top_180"] = failed(Code.CAMERA_TIMEOUT)
     verdict = bench.inspect()
     assert verdict.verdict is Verdict.FAIL
-    assert {Code.COMPONENT_MISSING, Code.CAMERA_TIMEOUT} <= codes(verdict)
+    assert {Code.ANOMALY_CRITICAL, Code.CAMERA_TIMEOUT} <= codes(verdict)
 
 
 def test_without_an_answer_of_the_decision_nothing_passes(bench: Bench) -> None:
