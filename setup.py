@@ -72,7 +72,7 @@ setup(
         "ncnn": ["ncnn>=1.0.20261020,<2"],
         "motion": MOTION,
         "simulation": ["manifold3d>=3.0,<4"],
-        "train": ["torch>=2.6,<3", "onnxscript"],
+        "train": ["torch>=2.14,<3", "onnxscript"],
         "page": [],
         "dev": ["pytest>=8", "pytest-timeout", "hypothesis>=6", "ruff", "mypy"],
     },

@@ -4,8 +4,8 @@ The images (--data, 1920 x 1080) show a gear motor in a gripper before a lit she
 motor's place is found by its outline: the lowest tip of what hangs down dark before the paper; a square of 420 pixels
 above it is the crop. Three crops of each image that do not touch it are the background: paper, the sheet's edge, the
 gripper, metal cones below, in one image a hand. The classifier (small encoder, 128 pixels) learns from --count
-renderings of the motor and of backgrounds; it has seen no photograph. 28 images of one motor in one place are one
-situation, not 28.
+renderings of the motor and of backgrounds, easy ones first (presence_curriculum.py); it has seen no photograph. 28
+images of one motor in one place are one situation, not 28.
 Run: python benchmarks/presence_gearmotor.py [--data FOLDER] [--work FOLDER] [--count N] [--quick]
 """
 
@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from common import finish, machine, parser, print_table
 from numpy.typing import NDArray
-from presence_sets import batches, drawn
+from presence_curriculum import curriculum
+from presence_sets import drawn
 from rich.progress import track
 
 from inspection_cell.training.needs_torch import load_torch
@@ -40,7 +41,7 @@ from inspection_cell.training.device import training_device  # noqa: E402
 from inspection_cell.training.synth.stream import PictureSettings, Subject  # noqa: E402
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "gearmotor"
-SIZE, BATCH, STEPS = 128, 32, 2000
+SIZE, TARGET, BATCH, STEPS, RATE = 128, 64, 32, 1900, 0.1
 CROP, BELOW_TIP, BACKGROUNDS = 420, 30, 3
 DARK, FRAME = 110, (400, 1560, 660)
 """Grey below it is the motor or the gripper, between these columns and above this row."""
@@ -97,12 +98,12 @@ def main() -> int:
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     count, steps = (320, 10) if given.quick else (given.count, STEPS)
-    settings = PictureSettings((Subject(cad, load_assembly(cad, "mm").names[0], "mm"),), SIZE, seed=5)
+    settings = PictureSettings((Subject(cad, load_assembly(cad, "mm").names[0], "mm"),), SIZE, TARGET, seed=5)
     samples = drawn(settings, count, given.work, "drawing")
     began = time.monotonic()
     classifier = Classifier(small_encoder(SIZE), 2).to(training_device(), memory_format=torch.channels_last)
-    learned_from = track(batches(samples, steps, BATCH, 1), "learning", steps)
-    fit_classifier(classifier, learned_from, steps, ClassifierSettings())
+    learned_from = track(curriculum(samples, steps, BATCH, 1), "learning", steps)
+    fit_classifier(classifier, learned_from, steps, ClassifierSettings(rate=RATE))
     pictures, labels = crops(given.data)
     found = evaluate(labels, probabilities(logits_of(classifier, pictures), 1.0), NAMES)
     rows = [[c.name, _text(c.recall), _text(c.precision), f"{c.f1:.3f}"] for c in found.classes]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inspection_cell.training.device import mixed_precision
 from inspection_cell.training.procedural_images import TEXTURE_CLASSES, make_sample
 
 MEAN = (0.485, 0.456, 0.406)
@@ -133,7 +134,7 @@ def train(minutes: float, out: Path, seed: int, batch: int = 16, size: int = 128
         for group in optimiser.param_groups:
             group["lr"] = 1.5e-3 * min(spent / 0.05 + 0.01, 0.5 * (1 + np.cos(np.pi * spent)))
         images, textures, defects = make_batch(rng, batch, size)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(torch.device("cpu")):
             answers = [head(f) for head, f in zip(heads, net(images), strict=True)]
         loss = dense_loss(answers, images, textures, defects)
         optimiser.zero_grad()

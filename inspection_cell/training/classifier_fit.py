@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inspection_cell.training.classifier_networks import Classifier, Decoder, Encoder
-from inspection_cell.training.device import device_of
+from inspection_cell.training.device import device_of, mixed_precision
 from inspection_cell.training.synth.stream import Batch
 
 Progress = Callable[[int, float], None]
@@ -86,7 +86,7 @@ def fit_autoencoder(
     device = device_of(encoder)
     for number, batch in enumerate(batches):
         wanted = torch.from_numpy(batch.targets[..., 1]).to(device).float()[:, None] / 255
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             made = decoder(encoder(pictures_of(batch.images, device)))
         loss = bootstrapped((made.float() - wanted) ** 2, settings.bootstrap)
         optimiser.zero_grad(set_to_none=True)
@@ -123,7 +123,7 @@ def fit_classifier(
     classifier.train()
     device = device_of(classifier)
     for number, batch in enumerate(batches):
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             logits = classifier(pictures_of(batch.images, device))
         losses = loss_of(logits.float(), torch.from_numpy(batch.labels).to(device))
         optimiser.zero_grad(set_to_none=True)

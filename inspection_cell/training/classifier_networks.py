@@ -13,7 +13,7 @@ from inspection_cell.training.inception import CHANNELS, inception_blocks
 from inspection_cell.training.onnx_export import export_classifier
 from inspection_cell.training.residual import convolution, halving_block
 
-SMALL_WIDTHS = (24, 48, 96, 192, 256)
+SMALL_WIDTHS = (16, 32, 64, 128, 256)
 LATENT = 128
 LEAST_CONTRAST = 0.05
 
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
 
 
 def small_encoder(size: int) -> Encoder:
-    """One that a processor trains: 2.7 million weights, the picture halved five times."""
+    """One that a processor trains: 2.0 million weights, the picture halved five times."""
     blocks = [nn.Sequential(*convolution(3, SMALL_WIDTHS[0], 2))]
     blocks += [halving_block(inside, outside) for inside, outside in itertools.pairwise(SMALL_WIDTHS)]
     return Encoder(blocks, SMALL_WIDTHS[-1], size)

@@ -16,7 +16,7 @@ from inspection_cell.core.joined import is_held_back, joined_score
 from inspection_cell.presence.calibration import fit_temperature, probabilities
 from inspection_cell.presence.combine import ComponentViews, fit_correlation
 from inspection_cell.presence.conformal import present_limit, reject_limit
-from inspection_cell.training.device import device_of, training_device
+from inspection_cell.training.device import device_of, mixed_precision, training_device
 from inspection_cell.training.presence_data import LEVELS, Samples, network_inputs, printed, turned
 from inspection_cell.training.presence_network import PresenceNetwork
 from inspection_cell.training.presence_scenes import MISSING, PRESENT, WRONG
@@ -130,7 +130,7 @@ def _step(
     inputs[:, 0] += rng.normal(0, rng.uniform(0, 0.05), inputs[:, 0].shape).astype(np.float32)
     device = device_of(network)
     given = torch.from_numpy(inputs).to(device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed_precision(device):
         answer = network(given)
     loss = nn.functional.cross_entropy(answer.float(), torch.from_numpy(labels).to(device), label_smoothing=0.01)
     optimiser.zero_grad(set_to_none=True)
