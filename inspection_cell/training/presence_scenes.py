@@ -25,6 +25,9 @@ TRIES = 12
 LEAST_VISIBLE = 0.35
 LEAST_AREA_PX = 150.0
 LEAST_CHANGE = 0.2
+LEAST_CONTRAST, LEAST_OF_NOISE = 0.3, 2.0
+"""What a component that is there changes in the picture where it is (root mean square): of the picture's own standard
+deviation, and of the noise's. What nobody can see is no example of "present": it would teach to pass what is missing."""
 
 
 def judged_names(assembly: Assembly, without: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,7 +154,8 @@ class SceneMaker:
             return None
         if part.label == WRONG and not self._looks_different(part.component, part.wrong, T_true, expected):
             return None
-        return Sample(self._picture(T_true, expected, part), expected, part.label, part.component)
+        picture = self._picture(T_true, expected, part)
+        return None if picture is None else Sample(picture, expected, part.label, part.component)
 
     def _pose(self) -> Pose:
         """T_camera_part from above or below, the part somewhere near the middle of the image."""
@@ -212,15 +216,26 @@ class SceneMaker:
         changed = np.count_nonzero(turned | edge)
         return bool(changed > LEAST_CHANGE * np.count_nonzero(expected.mask))
 
-    def _picture(self, T: Pose, expected: Expectation, part: _Part) -> NDArray[np.float32]:
+    def _picture(self, T: Pose, expected: Expectation, part: _Part) -> NDArray[np.float32] | None:
+        """(64, 64) grey; None where a component that is there cannot be seen."""
         size = SIZE_PX * SUPERSAMPLE
         crop = crop_camera(self.camera, expected.box, size)
         of_part = np.random.default_rng(part.seed)
         shading = self._shading(of_part, T)
         light, covered = self.renderer.shade(T, crop, shading, part.hidden, part.occluders, part.moved)
         buffers = self.renderer.render(T, crop, part.hidden, part.occluders, part.moved)
-        light = light * self._print(buffers.ids) * self._dimming(buffers.depth)
-        return self._sensor(np.where(covered, light, self._background(size)), of_part)
+        dimming, background = self._dimming(buffers.depth), self._background(size)
+        lit = np.where(covered, light * self._print(buffers.ids) * dimming, background)
+        sensor = _sensor(of_part)
+        picture, noise = sensor.exposed(lit, lit), sensor.noise
+        if part.label == PRESENT:
+            hidden = [*part.hidden, part.component]
+            light, covered = self.renderer.shade(T, crop, shading, hidden, part.occluders, part.moved)
+            bare = sensor.exposed(np.where(covered, light * dimming, background), lit)
+            if not _is_seen(picture, bare, expected.mask, noise):
+                return None
+        noisy = picture + self.rng.normal(0, noise, picture.shape)
+        return np.rint(np.clip(noisy, 0, 255)).astype(np.float32)
 
     def _shading(self, rng: np.random.Generator, T: Pose) -> Shading:
         """Lights and materials; the lights are the camera's, as far off as the part is."""
@@ -275,15 +290,38 @@ class SceneMaker:
         coarse = rng.uniform(0, rng.uniform(0.05, 1.0), (cells, cells)).astype(np.float32)
         return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
 
-    def _sensor(self, picture: NDArray[np.float32], of_part: np.random.Generator) -> NDArray[np.float32]:
-        """Exposure, blur, sampling, a tone curve, noise and 8 bits."""
-        sharp = cv2.GaussianBlur(picture, (0, 0), SUPERSAMPLE * of_part.uniform(0.2, 1.0))
-        small = cv2.resize(sharp, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA)
-        level = np.percentile(small, of_part.uniform(70, 99))
-        exposed = np.clip(small / max(float(level), 1e-3) * of_part.uniform(0.25, 1.1), 0.0, 1.0)
-        toned = exposed ** of_part.uniform(0.6, 1.3)
-        noisy = toned * 255.0 + self.rng.normal(0, of_part.uniform(0.3, 4.0), small.shape)
-        return np.rint(np.clip(noisy, 0, 255)).astype(np.float32)
+
+@dataclass(frozen=True)
+class _Sensor:
+    """Blur in pixels, which percentile of the light is how bright, a tone curve, and noise in grey levels."""
+
+    blur: float
+    percentile: float
+    gain: float
+    gamma: float
+    noise: float
+
+    def exposed(self, light: NDArray[np.float32], metered: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(64, 64) grey of some light (128, 128), exposed for other light; the noise is not in it."""
+        small, by = (self._sampled(one) for one in (light, metered))
+        level = max(float(np.percentile(by, self.percentile)), 1e-3)
+        return np.asarray(np.clip(small / level * self.gain, 0.0, 1.0) ** self.gamma * 255.0, np.float32)
+
+    def _sampled(self, light: NDArray[np.float32]) -> NDArray[np.float32]:
+        sharp = cv2.GaussianBlur(light, (0, 0), SUPERSAMPLE * self.blur)
+        return np.asarray(cv2.resize(sharp, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _sensor(rng: np.random.Generator) -> _Sensor:
+    return _Sensor(
+        rng.uniform(0.2, 1.0), rng.uniform(70, 99), rng.uniform(0.25, 1.1), rng.uniform(0.6, 1.3), rng.uniform(0.3, 4.0)
+    )
+
+
+def _is_seen(picture: NDArray[np.float32], bare: NDArray[np.float32], mask: NDArray[np.bool_], noise: float) -> bool:
+    """Whether a component can be told from its empty place: a picture with it, one without, and where it is."""
+    change = float(np.sqrt(np.mean((picture - bare)[mask] ** 2)))
+    return change > max(LEAST_CONTRAST * float(picture.std()), LEAST_OF_NOISE * noise)
 
 
 def _material(rng: np.random.Generator) -> Material:
