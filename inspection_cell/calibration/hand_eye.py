@@ -19,7 +19,7 @@ from inspection_cell.calibration.bundle import Bundle, Fit, fit_bundle
 from inspection_cell.calibration.refusal import CalibrationRefused
 from inspection_cell.calibration.target import Detection
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, inverse, make_pose, rotation_from_vector, transform, twist_between
+from inspection_cell.core.poses import Pose, inverse, make_pose, perturb, rotation_from_vector, transform, twist_between
 
 Mounting = Literal["in_hand", "fixed"]
 LEAST_POSES = 6
@@ -50,7 +50,8 @@ class HandEye:
     Attributes:
         T_camera: T_tool_camera (in hand) or T_world_camera (fixed). T_target: T_world_target, or T_tool_target.
         sigma: (6,) standard deviation of T_camera's place (m) and turn (rad), in the camera's frame.
-        names, residuals: of each used stop; pixels found minus projected (n, 2), the arm's error taken out.
+        names, T_world_tool, residuals: of each used stop: its name, the tool's pose with the arm's error taken out, and
+            pixels found minus projected (n, 2) with that pose.
         rms_px: root mean square distance of points found and projected.
         arm_m, arm_rad: standard deviation of the arm's poses a coordinate, as the images tell it.
         arm_errors: (stops, 6) of each used stop: place (m) and turn (rad), in the tool's frame.
@@ -62,6 +63,7 @@ class HandEye:
     T_target: Pose
     sigma: Floats
     names: tuple[str, ...]
+    T_world_tool: tuple[Pose, ...]
     residuals: tuple[Floats, ...]
     rms_px: float
     arm_m: float
@@ -99,6 +101,7 @@ def calibrate_hand_eye(stops: Sequence[Stop], camera: CameraModel, mounting: Mou
         T_target=fit.Y,
         sigma=np.sqrt(np.diag(fit.covariance)[:6]),
         names=tuple(s.name for s in used),
+        T_world_tool=tuple(perturb(s.T_world_tool, e) for s, e in zip(used, fit.arm_errors, strict=True)),
         residuals=tuple(fit.residuals),
         rms_px=float(np.sqrt(np.mean(np.sum(np.concatenate(fit.residuals) ** 2, axis=1)))),
         arm_m=fit.arm_m,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from html import escape
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -49,6 +52,22 @@ def html_figure(source: str, caption: str) -> str:
     """A picture, by its address, with what is written below it."""
     text = escape(caption)
     return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def embedded_plot(figure: Figure, caption: str) -> str:
+    """A plot as a PNG inside the page: one file to send around."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=130)
+    return html_figure(_address(data.getvalue()), caption)
+
+
+def embedded_picture(picture: NDArray[np.uint8], caption: str) -> str:
+    """A picture (h, w, 3) RGB as a PNG inside the page."""
+    return html_figure(_address(cv2.imencode(".png", picture[..., ::-1])[1].tobytes()), caption)
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def share_text(share: Share) -> str:

@@ -63,6 +63,16 @@ def rotation_from_rpy(roll: float, pitch: float, yaw: float) -> NDArray[np.float
     return rotation_from_vector((0, 0, yaw)) @ rotation_from_vector((0, pitch, 0)) @ rotation_from_vector((roll, 0, 0))
 
 
+def rpy_from_rotation(rotation: ArrayLike) -> tuple[float, float, float]:
+    """Fixed-axis roll, pitch, yaw (radians) of a 3x3 rotation; pitch within a quarter turn, at its ends roll is 0."""
+    r = np.asarray(rotation, float)
+    level = math.hypot(r[0, 0], r[1, 0])
+    pitch = math.atan2(-r[2, 0], level)
+    if level < 1e-9:
+        return 0.0, pitch, math.atan2(-r[0, 1], r[1, 1])
+    return math.atan2(r[2, 1], r[2, 2]), pitch, math.atan2(r[1, 0], r[0, 0])
+
+
 def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
     """The unit quaternion (x, y, z, w), w not negative, of a 3x3 rotation."""
     r = np.asarray(rotation, float)

@@ -144,7 +144,7 @@ class CameraNode(ManagedNode):
             viewpoint=request.viewpoint,
             role=ROLES[self.role],
             camera_id=grab.info.serial,
-            calibration_id=section.calibration.id,
+            calibration_id=section.calibration.told,
             stamp_ns=grab.stamp_ns,
             camera=section.model,
             mounting=mounting,

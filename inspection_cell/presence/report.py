@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from inspection_cell.common.report_page import BLUE, KINDS, html_figure, html_page, html_table, plot, share_text
+from inspection_cell.common.report_page import (
+    BLUE,
+    KINDS,
+    embedded_picture,
+    embedded_plot,
+    html_page,
+    html_table,
+    plot,
+    share_text,
+)
 from inspection_cell.presence.conformal import ABSTAIN
 from inspection_cell.presence.evaluation import Evaluation
 
@@ -61,16 +67,20 @@ def write_report(
         "<h2>Classes</h2>",
         html_table(class_table(evaluation)),
         "<h2>Confusion</h2>",
-        _embedded(draw_confusion(evaluation), "Samples by true and given class; colour: share of the true class."),
+        embedded_plot(draw_confusion(evaluation), "Samples by true and given class; colour: share of the true class."),
         "<h2>Reliability</h2>",
-        _embedded(draw_reliability(evaluation), "How often the likeliest class is the true one; bars: 95 %, exact."),
+        embedded_plot(
+            draw_reliability(evaluation), "How often the likeliest class is the true one; bars: 95 %, exact."
+        ),
         "<h2>Probabilities</h2>",
-        _embedded(draw_scores(evaluation), "Each class's probability, for samples of the class and for all others."),
+        embedded_plot(
+            draw_scores(evaluation), "Each class's probability, for samples of the class and for all others."
+        ),
     ]
     if thumbnails is not None:
         body += ["<h2>The worst errors</h2>", _worst_section(evaluation, thumbnails)]
     if explained:
-        body += ["<h2>Why</h2>", *(html_figure(_png(picture), "") for picture in explained)]
+        body += ["<h2>Why</h2>", *(embedded_picture(picture, "") for picture in explained)]
     body.append(f'<p class="small">Written {datetime.now().astimezone().isoformat(" ", "seconds")}.</p>')
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / PAGE
@@ -190,25 +200,10 @@ def _worst_section(evaluation: Evaluation, thumbnails: Sequence[NDArray[np.uint8
         return "<p>No sample was given a wrong class.</p>"
     wrong = evaluation.right_of_decided.rest.hits
     caption = f"{len(chosen)} of {wrong} samples with a wrong class, those first whose true class was least likely."
-    return _embedded(draw_errors(evaluation, chosen, thumbnails), caption)
+    return embedded_plot(draw_errors(evaluation, chosen, thumbnails), caption)
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
     """What keeps the figures from being what they seem."""
     few = [f"{c.name} ({c.recall.of})" for c in evaluation.classes if c.recall.of < _FEW]
     return [f'<p class="note">Few samples: {escape(", ".join(few))}; see the intervals.</p>'] if few else []
-
-
-def _embedded(figure: Figure, caption: str) -> str:
-    """The figure as a PNG inside the page: one file to send around."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=130)
-    return html_figure(_address(data.getvalue()), caption)
-
-
-def _png(picture: NDArray[np.uint8]) -> str:
-    return _address(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-
-
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

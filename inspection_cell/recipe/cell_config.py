@@ -18,7 +18,7 @@ from inspection_cell.devices.light.config import LightConfig
 from inspection_cell.devices.scale.config import ScaleConfig
 from inspection_cell.devices.signals.config import SignalsConfig
 from inspection_cell.motion.config import BoxConfig, PoseConfig
-from inspection_cell.recipe.loading import Strict, load_model
+from inspection_cell.recipe.loading import Strict, content_hash, load_model
 from inspection_cell.recipe.recipe import Name
 
 ROLES: dict[Literal["wide", "inspection"], CameraRole] = {
@@ -33,13 +33,18 @@ SIMULATED_PORT = "simulation"
 class CalibrationSection(Strict):
     """Intrinsics of the pixels as delivered, and where the camera stands (or sits on the tool)."""
 
-    id: str = Field(min_length=1, description="which calibration this is; every view carries it")
+    id: str = Field(min_length=1, description="which calibration this is; every view carries it and the values' hash")
     focal_px: tuple[PositiveFloat, PositiveFloat] = Field(description="fx, fy, pixels")
     centre_px: tuple[float, float] = Field(description="cx, cy, pixels; pixel centres at whole numbers")
     distortion: tuple[float, float, float, float, float] = Field(
         default=(0.0, 0.0, 0.0, 0.0, 0.0), description="k1 k2 p1 p2 k3 as in OpenCV"
     )
     pose: PoseConfig = Field(description="optical frame in the world, or in the tool when the camera is in hand")
+
+    @property
+    def told(self) -> str:
+        """The id and the beginning of the content's hash: values that were changed under the same id are told apart."""
+        return f"{self.id}@{content_hash(self)[:8]}"
 
 
 class CameraSection(Strict):

@@ -27,7 +27,7 @@ LEAST_AREA_PX = 150.0
 LEAST_CHANGE = 0.2
 LEAST_CONTRAST, LEAST_OF_NOISE = 0.3, 2.0
 """What a component that is there changes in the picture where it is (root mean square): of the picture's own standard
-deviation, and of the noise's. What nobody can see is no example of "present": it would teach to pass what is missing."""
+deviation, and of the noise's. What nobody can see is no example of "present": it would teach to pass missing ones."""
 
 
 def judged_names(assembly: Assembly, without: tuple[str, ...]) -> tuple[str, ...]:
