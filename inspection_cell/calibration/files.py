@@ -18,7 +18,8 @@ from inspection_cell.calibration.hand_eye import HandEye
 from inspection_cell.calibration.intrinsics import Intrinsics
 from inspection_cell.calibration.target import Detection, Target, find
 from inspection_cell.core.camera_model import CameraModel
-from inspection_cell.core.poses import Pose, make_pose, rotation_from_quaternion, rpy_from_rotation
+from inspection_cell.core.poses import Pose, make_pose, rotation_from_quaternion
+from inspection_cell.motion.config import pose_config
 from inspection_cell.recipe.loading import ConfigError, Strict, load_model
 
 COLUMNS = ("image", "x", "y", "z", "qx", "qy", "qz", "qw")
@@ -166,14 +167,12 @@ def intrinsics_text(file: IntrinsicsFile) -> str:
 
 def section_text(intrinsics: IntrinsicsFile, found: HandEye, name: str) -> str:
     """YAML for `cameras.<role>.calibration` of the cell's configuration."""
-    xyz = [round(float(v), 6) for v in found.T_camera[:3, 3]]
-    rpy = [round(math.degrees(a), 5) for a in rpy_from_rotation(found.T_camera[:3, :3])]
     section = {
         "id": name,
         "focal_px": list(intrinsics.focal_px),
         "centre_px": list(intrinsics.centre_px),
         "distortion": list(intrinsics.distortion),
-        "pose": {"xyz_m": xyz, "rpy_deg": rpy},
+        "pose": pose_config(found.T_camera).model_dump(mode="json"),
     }
     return _yaml({"calibration": section})
 

@@ -7,12 +7,11 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inspection_cell.core.plan import CameraRole, Grasp, Viewpoint
-from inspection_cell.core.poses import Pose, make_pose, rotation_from_rpy
+from inspection_cell.core.poses import Pose, make_pose, rotation_from_rpy, rpy_from_rotation
 
 Vector3 = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -214,9 +213,6 @@ def load_scene(path: Path) -> SceneConfig:
 
 def pose_config(pose: Pose) -> PoseConfig:
     """A pose as it stands in a file: micrometres and 1e-4 degrees."""
-    r = pose[:3, :3]
-    pitch = math.asin(float(np.clip(-r[2, 0], -1.0, 1.0)))
-    roll, yaw = math.atan2(r[2, 1], r[2, 2]), math.atan2(r[1, 0], r[0, 0])
     x, y, z = (round(float(v), 6) for v in pose[:3, 3])
-    a, b, c = (round(math.degrees(v), 4) for v in (roll, pitch, yaw))
+    a, b, c = (round(math.degrees(v), 4) for v in rpy_from_rotation(pose[:3, :3]))
     return PoseConfig(xyz_m=(x, y, z), rpy_deg=(a, b, c))
