@@ -16,6 +16,7 @@ MODULES = {
     "anomaly_commands": ("fit-anomaly", "inspect-folder", "evaluate-anomaly", "describe-backbone"),
     "export_command": ("export-anomaly",),
     "presence_commands": ("train-presence", "synth", "evaluate-presence"),
+    "view_commands": ("plan-views",),
     "calibration_commands": ("draw-target", "calibrate-camera", "calibrate-hand-eye"),
     "record_commands": ("parts", "show"),
 }
